@@ -1,0 +1,1 @@
+"""The records that pass between the stages: frozen, without I/O, without torch."""

@@ -1,0 +1,113 @@
+"""The record of a rule, and the facts that a rule may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from intact.core.description import Description
+from intact.core.difference import Difference
+from intact.core.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class CastLoss:
+    """What casting one tensor would do to its values, in figures.
+
+    Attributes:
+        key: Key of the tensor in the container.
+        found: Its dtype there.
+        expected: The dtype it would be cast to.
+        elements: How many elements it has.
+        changed: Elements whose value would not be the same afterwards, all causes together.
+        rounded: Of these, finite values that come out as another finite, non-zero value of the same sign.
+        overflowed: Finite values that become infinite or NaN, or integers that wrap around.
+        underflowed: Values other than zero that become zero.
+        truncated: Values whose fraction is cut off by an integer type.
+        imaginary: Values whose imaginary part is dropped.
+        largest_absolute: Largest absolute error among values that stay finite.
+        largest_relative: Largest relative error among them.
+        example: Index, value before and value after of the element that changes most.
+    """
+
+    key: str
+    found: str
+    expected: str
+    elements: int
+    changed: int = 0
+    rounded: int = 0
+    overflowed: int = 0
+    underflowed: int = 0
+    truncated: int = 0
+    imaginary: int = 0
+    largest_absolute: float = 0.0
+    largest_relative: float = 0.0
+    example: tuple[tuple[int, ...], float | int | str, float | int | str] | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether every value stays what it is."""
+        return self.changed == 0
+
+
+Measure = Callable[[str, str], "CastLoss | None"]
+"""(source key, dtype) to the figures of that cast, None where the bytes cannot be read or a dtype is unknown."""
+
+SameValues = Callable[[str, str, str], bool]
+"""(source key, dtype, key in the model): whether the model holds just what the cast of the file's values would give."""
+
+
+def _unmeasured(source: str, dtype: str) -> CastLoss | None:  # noqa: ARG001 - the shape of Measure
+    return None
+
+
+def _incomparable(source: str, dtype: str, key: str) -> bool:  # noqa: ARG001 - the shape of SameValues
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a rule may look at; the same records whatever the container and whatever the model.
+
+    Attributes:
+        found: What the container holds, after the steps taken so far.
+        expected: What the model wants.
+        differences: Every disagreement between the two.
+        original: What the container held before any step.
+        container: Name of the container (`torch-zip`).
+        at: The place in the file that the user named (`ema`), None where the user named none.
+        measure: Figures of a cast, from the bytes; asked only when a difference of dtype calls for it.
+        same_values: Whether the model already holds what a cast of the file's values would give.
+    """
+
+    found: Description
+    expected: Description
+    differences: tuple[Difference, ...]
+    original: Description
+    container: str = ""
+    at: str | None = None
+    measure: Measure = field(default=_unmeasured)
+    same_values: SameValues = field(default=_incomparable)
+
+    def of_kind(self, kind: str) -> tuple[Difference, ...]:
+        """Returns the differences of one kind, in order."""
+        return tuple(d for d in self.differences if d.kind == kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Code that recognises one cause.
+
+    Attributes:
+        code: The cause.
+        detect: Generator without side effects: facts to findings.
+        phase: `explain` rules account for differences and are asked again after every step; `observe` rules run once, on
+            the description that the plan arrives at, and only add warnings or information.
+        page: Text of the cause: Cause, Example, Fix, Look-alike, Source.
+    """
+
+    code: str
+    detect: Callable[[Facts], Iterable[Finding]]
+    phase: Literal["explain", "observe"] = "explain"
+    page: str = ""
