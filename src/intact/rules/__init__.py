@@ -1,0 +1,1 @@
+"""One file per cause, one folder per family; the table of all rules."""
