@@ -39,6 +39,7 @@ class Finding:
         help: What to do; the only part that proposes.
         step: What removes it, where something does.
         explains: Marks of the differences it accounts for.
+        ambiguous: Whether several explanations fit equally, so that the user has to choose; such a finding has no step.
     """
 
     code: str
@@ -51,3 +52,4 @@ class Finding:
     help: str = ""
     step: Step | None = None
     explains: frozenset[tuple[str, str]] = frozenset()
+    ambiguous: bool = False

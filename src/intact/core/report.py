@@ -32,6 +32,8 @@ def _called_for(finding: Finding) -> Verdict:
         return "suspect"
     if finding.step is not None:
         return "repairable" if finding.step.lossless else "lossy"
+    if finding.ambiguous:
+        return "lossy"  # it loads once the user has chosen
     return outcome_of(finding.code)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -58,12 +58,47 @@ SameValues = Callable[[str, str, str], bool]
 """(source key, dtype, key in the model): whether the model holds just what the cast of the file's values would give."""
 
 
+SameBytes = Callable[[str, str], bool]
+"""Two source keys: whether dtype, shape and all bytes are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What the model's own loading code does with the keys found, tried on a copy without memory.
+
+    Attributes:
+        accepted: Whether a strict load of exactly these keys would go through.
+        missing: Keys that torch would still call missing.
+        unexpected: Keys that torch would still call unexpected.
+        renames: Key found to key of the model, for keys that the model's own hooks rename.
+        reason: Why it could not be tried, or what the strict load would say; "" where it is accepted.
+    """
+
+    accepted: bool
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    renames: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
+
+
+Migrate = Callable[[Description], "Migration | None"]
+"""Description of what would be loaded to what the model's own code makes of it; None where there is no live model."""
+
+
 def _unmeasured(source: str, dtype: str) -> CastLoss | None:  # noqa: ARG001 - the shape of Measure
     return None
 
 
 def _incomparable(source: str, dtype: str, key: str) -> bool:  # noqa: ARG001 - the shape of SameValues
     return False
+
+
+def _unequal(first: str, second: str) -> bool:  # noqa: ARG001 - the shape of SameBytes
+    return False
+
+
+def _unmoved(found: Description) -> Migration | None:  # noqa: ARG001 - the shape of Migrate
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +114,9 @@ class Facts:
         at: The place in the file that the user named (`ema`), None where the user named none.
         measure: Figures of a cast, from the bytes; asked only when a difference of dtype calls for it.
         same_values: Whether the model already holds what a cast of the file's values would give.
+        same_bytes: Whether two tensors of the file are equal, bit for bit.
+        migrate: What the model's own loading code makes of a description.
+        has_model: Whether a model was given at all; without one nothing is expected.
     """
 
     found: Description
@@ -89,6 +127,9 @@ class Facts:
     at: str | None = None
     measure: Measure = field(default=_unmeasured)
     same_values: SameValues = field(default=_incomparable)
+    same_bytes: SameBytes = field(default=_unequal)
+    migrate: Migrate = field(default=_unmoved)
+    has_model: bool = True
 
     def of_kind(self, kind: str) -> tuple[Difference, ...]:
         """Returns the differences of one kind, in order."""

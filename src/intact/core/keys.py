@@ -1,0 +1,27 @@
+"""What can be read off a key as text: its tokens, its leaf, and the order in which a person expects keys."""
+
+from __future__ import annotations
+
+import re
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+def tokens_of(key: str) -> list[str]:
+    """Returns the dotted parts of a key."""
+    return key.split(".")
+
+
+def leaf_of(key: str) -> str:
+    """Returns the tensor's own name, without the modules around it."""
+    return key.rpartition(".")[2]
+
+
+def owner_of(key: str) -> str:
+    """Returns the path of the module that owns a key; "" for the root."""
+    return key.rpartition(".")[0]
+
+
+def natural_order(key: str) -> tuple[tuple[int, int, str], ...]:
+    """Returns a sort key by which `layers.2` precedes `layers.10`."""
+    return tuple((0, int(part), "") if part.isdecimal() and len(part) < 19 else (1, 0, part) for part in _DIGITS.split(key))

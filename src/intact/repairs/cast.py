@@ -1,0 +1,54 @@
+"""Give tensors the model's dtype, as torch casts: to the nearest, ties to even; fractions cut off by integer types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from intact.core.description import Description
+from intact.core.plan import Values
+from intact.repairs import fields
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Casts tensors.
+
+    Attributes:
+        pairs: Key and the dtype it gets.
+        lossless: Whether every value of them is the same number afterwards; measured, or certain from the dtypes.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    lossless: bool
+    kind: str = "cast"
+
+    def predict(self, found: Description) -> Description:
+        """Returns the description with the new dtypes; a tensor cast alone is no longer tied to others."""
+        new = dict(self.pairs)
+        tensors = {k: replace(t, dtype=new[k]) if k in new else t for k, t in found.tensors.items()}
+        ties = (tuple(key for key in group if new.get(key) == new.get(group[0])) for group in found.ties)
+        return replace(found, tensors=tensors, ties=tuple(group for group in ties if len(group) > 1))
+
+    def perform(self, values: Values, target: Mapping[str, Any]) -> Values:  # noqa: ARG002 - a step needs no target
+        """Returns the values with the new dtypes; tensors that were one object still are."""
+        import torch
+
+        cast = dict(values)
+        done: dict[tuple[int, str], Any] = {}
+        for key, dtype in self.pairs:
+            mark = (id(values[key]), dtype)
+            if mark not in done:
+                done[mark] = values[key].to(getattr(torch, dtype))
+            cast[key] = done[mark]
+        return cast
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the step as plain data."""
+        return {"kind": self.kind, "lossless": self.lossless, "dtypes": dict(self.pairs)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Cast:
+        """Returns the step that `to_dict` wrote."""
+        return cls(fields.text_pairs(data, "dtypes"), fields.flag(data, "lossless"))
