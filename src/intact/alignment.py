@@ -27,8 +27,15 @@ LEAST_SHARE = 0.3
 """Share of the smaller side that the best place must account for; below it no place is the model."""
 
 WRAPPERS = frozenset(
-    "module _orig_mod _fsdp_wrapped_module _checkpoint_wrapped_module _fpw_module _forward_module _wrapped_module "
-    "_dp_wrapped_module _ddp_wrapped_module".split()
+    {
+        "module",
+        "_orig_mod",
+        "_wrapped_module",
+        "_forward_module",
+        "_fsdp_wrapped_module",
+        "_fpw_module",
+        "_checkpoint_wrapped_module",
+    }
 )
 """Names under which torch, FSDP, fairscale and Lightning keep the module that they wrap."""
 

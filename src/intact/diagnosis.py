@@ -1,1 +1,103 @@
-"""."""
+"""The loop: compare, ask every rule, take the best explanation, predict its step, compare again, until nothing is left.
+
+Rules never know of each other. What one step uncovers, the next round explains; "nested and wrapped and in half precision" needs
+no rule of its own. The loop ends because every step that is taken must leave fewer differences, or other ones by a step that is
+taken only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from intact.comparison import compare
+from intact.core.description import Description
+from intact.core.difference import Difference
+from intact.core.finding import Finding
+from intact.core.plan import Plan
+from intact.core.rule import Facts, Rule
+
+MOST_ROUNDS = 64
+"""More causes than any real checkpoint has; a bound on plugins whose rules undo each other."""
+
+Mark = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the loop arrived at.
+
+    Attributes:
+        findings: Causes in the order in which they were recognised, then observations.
+        plan: Their steps, in the same order.
+        final: The description that the plan arrives at.
+        open: Differences that remain there, each explained by a finding without a step.
+    """
+
+    findings: tuple[Finding, ...]
+    plan: Plan
+    final: Description
+    open: tuple[Difference, ...]
+
+
+def diagnose(facts: Facts, rules: Iterable[Rule]) -> Diagnosis:
+    """Returns the causes of all differences between what was found and what is expected.
+
+    Args:
+        facts: Both sides; `differences` is computed here, afresh in every round.
+        rules: In the order in which explanations of equal merit are preferred.
+    """
+    table = tuple(rule for rule in rules if facts.has_model or not rule.needs_model)
+    explaining = [rule for rule in table if rule.phase == "explain"]
+    taken: list[Finding] = []
+    current, closed = facts.found, frozenset[Mark]()
+    left: tuple[Difference, ...] = ()
+    for _ in range(MOST_ROUNDS):
+        left = tuple(d for d in _differences(current, facts) if d.mark not in closed)
+        best = _best(replace(facts, found=current, differences=left), explaining, taken)
+        if best is None:
+            break
+        taken.append(best)
+        if best.step is None:
+            closed |= best.explains
+        else:
+            current = best.step.predict(current)
+    arrived = replace(facts, found=current, differences=left)
+    seen = [finding for rule in table if rule.phase == "observe" for finding in rule.detect(arrived)]
+    steps = tuple((finding.code, finding.step) for finding in taken if finding.step is not None)
+    return Diagnosis((*taken, *seen), Plan(steps), current, tuple(d for d in left if d.mark not in closed))
+
+
+def _differences(current: Description, facts: Facts) -> tuple[Difference, ...]:
+    return compare(current, facts.expected) if facts.has_model else ()
+
+
+def _best(facts: Facts, rules: list[Rule], taken: list[Finding]) -> Finding | None:
+    """The explanation to take next: loss-free first, then the one that covers most, then table order."""
+    offers = [offer for rule in rules for offer in rule.detect(facts) if _acceptable(offer, facts, taken)]
+    return max(offers, key=_merit, default=None)
+
+
+def _merit(finding: Finding) -> tuple[bool, int]:
+    return (finding.step is not None and finding.step.lossless, len(finding.explains))
+
+
+def _acceptable(offer: Finding, facts: Facts, taken: list[Finding]) -> bool:
+    """Whether an explanation speaks of differences that are there, and its step leads on."""
+    marks = {d.mark for d in facts.differences}
+    if not offer.explains <= marks or (offer.step is None and not offer.explains and any(t.code == offer.code for t in taken)):
+        return False
+    if offer.step is None:
+        return bool(offer.explains) or not facts.differences
+    if offer.step in [finding.step for finding in taken]:
+        return False
+    if not offer.explains:
+        return True
+    after = {d.mark for d in compare(offer.step.predict(facts.found), facts.expected)}
+    return len(after) < len(marks) or len(after & marks) < len(marks)
+
+
+def unexplained(diagnosis: Diagnosis) -> Iterator[Difference]:
+    """Yields differences that no finding accounts for; the table of rules is complete where there is none."""
+    explained = {mark for finding in diagnosis.findings for mark in finding.explains}
+    yield from (d for d in diagnosis.open if d.mark not in explained)

@@ -101,9 +101,9 @@ def _unmoved(found: Description) -> Migration | None:  # noqa: ARG001 - the shap
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """All that a rule may look at; the same records whatever the container and whatever the model.
+    """All that a rule may look at; the same records whatever the container and whatever the model. Compared by identity.
 
     Attributes:
         found: What the container holds, after the steps taken so far.
@@ -146,9 +146,11 @@ class Rule:
         phase: `explain` rules account for differences and are asked again after every step; `observe` rules run once, on
             the description that the plan arrives at, and only add warnings or information.
         page: Text of the cause: Cause, Example, Fix, Look-alike, Source.
+        needs_model: Whether it has nothing to say of a file alone.
     """
 
     code: str
     detect: Callable[[Facts], Iterable[Finding]]
     phase: Literal["explain", "observe"] = "explain"
     page: str = ""
+    needs_model: bool = True

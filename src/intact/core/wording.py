@@ -35,3 +35,11 @@ def some(names: Iterable[str], limit: int = 3) -> str:
     listed = list(names)
     shown = ", ".join(f"`{name}`" for name in listed[:limit])
     return shown if len(listed) <= limit else f"{shown} and {len(listed) - limit:,} more"
+
+
+LOSS_FREE = "loss-free repair: `intact.load_into` applies it, `intact repair` writes a corrected copy"
+
+
+def by_permission(code: str, loss: str) -> str:
+    """Returns the help of a lossy repair: what is lost, and the user's word that allows it."""
+    return f'{loss}; if that is meant, say so with allow=["{code}"] (command: --allow {code})'

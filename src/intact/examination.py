@@ -1,0 +1,207 @@
+"""One checkpoint beside one model: opens, describes, diagnoses, and reports.
+
+Here the facts that rules may ask for are tied to bytes and to a live model: figures of casts, equality of values, the model's own
+loading code. All of them are lazy and remembered, so that a checkpoint that simply fits costs no more than two descriptions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from intact.containers import open_container
+from intact.core.container import Container
+from intact.core.description import Description, Source
+from intact.core.finding import Finding
+from intact.core.report import VERDICTS, Report, Target, verdict_of
+from intact.core.rule import Facts, Migration
+from intact.diagnosis import Diagnosis, diagnose
+from intact.errors import CannotRead, IntactError, ModelError
+from intact.rules import RULES
+
+if TYPE_CHECKING:
+    import torch
+
+    Model = torch.nn.Module | Callable[[], torch.nn.Module]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was learned of one checkpoint, with the container still open.
+
+    Attributes:
+        report: What the user hears.
+        container: The open checkpoint; None where it could not be opened.
+        diagnosis: Findings, plan and the description it arrives at; None where it could not be opened.
+    """
+
+    report: Report
+    container: Container | None = None
+    diagnosis: Diagnosis | None = None
+
+    def close(self) -> None:
+        """Closes the container."""
+        if self.container is not None:
+            self.container.close()
+
+
+def build(model: Model) -> torch.nn.Module:
+    """Returns the module itself, or the one that a factory builds.
+
+    Raises:
+        ModelError: It is neither a module nor a function that returns one.
+    """
+    import torch
+
+    built = model if isinstance(model, torch.nn.Module) else model() if callable(model) else None
+    if not isinstance(built, torch.nn.Module):
+        raise ModelError(
+            f"the model is a `{type(built or model).__name__}`, not a torch.nn.Module or a function that returns one"
+        )
+    return built
+
+
+def describe(path: PathLike) -> Report:
+    """Returns the report on what a checkpoint holds.
+
+    Raises:
+        CannotRead: It is no checkpoint that can be read.
+    """
+    container = open_container(path)
+    try:
+        found = container.describe()
+        return Report(container.source, None, _notes(container), found=found)
+    finally:
+        container.close()
+
+
+def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None = None) -> Examination:
+    """Returns what is to be said of a checkpoint, and of how it fits a model.
+
+    Args:
+        path: File or folder.
+        model: What it is meant for; None for the file alone.
+        at: The place in the file to take.
+
+    Raises:
+        CannotRead: There is nothing at that path, or it may not be read.
+        IntactError: `at` names no place of the checkpoint.
+    """
+    try:
+        container = open_container(path)
+        found = container.describe()
+    except CannotRead as error:
+        if not error.code:
+            raise
+        return Examination(_unreadable(path, model, error))
+    facts = facts_of(container, found, model, at)
+    diagnosis = diagnose(facts, RULES)
+    return Examination(_report(container, facts, diagnosis, model), container, diagnosis)
+
+
+def facts_of(container: Container, found: Description, model: torch.nn.Module | None, at: str | None) -> Facts:
+    """Returns the facts that rules may look at.
+
+    Raises:
+        IntactError: `at` names no place of the checkpoint.
+    """
+    if at is not None and not _is_place(found, at):
+        raise IntactError(
+            f"the checkpoint has no place named {at!r}", path=container.source.path, help="`intact inspect` lists the places"
+        )
+    expected = _expected(model)
+    from intact.survey import cast_loss, equal_bytes
+
+    return Facts(
+        found,
+        expected,
+        (),
+        found,
+        container.source.container,
+        at,
+        measure=lru_cache(maxsize=None)(lambda source, dtype: cast_loss(container, source, dtype)),
+        same_values=lru_cache(maxsize=None)(lambda source, dtype, key: _holds(container, model, source, dtype, key)),
+        same_bytes=lru_cache(maxsize=None)(lambda a, b: equal_bytes(container, a, b)),
+        migrate=lambda description: _migrate(model, description),
+        has_model=model is not None,
+    )
+
+
+def _is_place(found: Description, at: str) -> bool:
+    return any(key.startswith((at + ".", at + "[")) for key in found.tensors)
+
+
+def _expected(model: torch.nn.Module | None) -> Description:
+    if model is None:
+        return Description()
+    from intact.model.expectation import expect
+
+    return expect(model)
+
+
+def _migrate(model: torch.nn.Module | None, found: Description) -> Migration | None:
+    if model is None:
+        return None
+    from intact.model.migration import migrate
+
+    return migrate(model, found)
+
+
+def _holds(container: Container, model: torch.nn.Module | None, source: str, dtype: str, key: str) -> bool:
+    """Whether the model's tensor already is the cast of the file's values, bit for bit."""
+    if model is None:
+        return False
+    from intact.model.expectation import tensor_bytes
+    from intact.survey import values_equal_after_cast
+
+    held = tensor_bytes(model, key)
+    return held is not None and values_equal_after_cast(container, source, dtype, held)
+
+
+def _notes(container: Container) -> tuple[Finding, ...]:
+    notes: tuple[IntactError, ...] = getattr(container, "notes", ())
+    return tuple(_finding(note, "warning") for note in notes)
+
+
+def _finding(error: IntactError, severity: Any) -> Finding:
+    return Finding(error.code, severity, error.message, evidence=error.evidence, help=error.help)
+
+
+def _unreadable(path: PathLike, model: torch.nn.Module | None, error: CannotRead) -> Report:
+    from intact.containers import size_on_disk
+
+    source = Source(os.fspath(path), "", size_on_disk(path))
+    target = Target(type(model).__name__, len(_expected(model).tensors)) if model is not None else None
+    return Report(source, target, (_finding(error, "error"),))
+
+
+def _report(container: Container, facts: Facts, diagnosis: Diagnosis, model: torch.nn.Module | None) -> Report:
+    findings = sorted((*_notes(container), *diagnosis.findings), key=lambda f: -VERDICTS.index(verdict_of((f,))))
+    target = Target(type(model).__name__, len(facts.expected.tensors)) if model is not None else None
+    matched = _matched(facts, diagnosis)
+    return Report(
+        container.source,
+        target,
+        tuple(findings),
+        diagnosis.plan,
+        len(matched),
+        sum(facts.original.tensors[diagnosis.final.tensors[key].source].size_bytes for key in matched),
+        facts.original,
+        facts.expected if model is not None else None,
+    )
+
+
+def _matched(facts: Facts, diagnosis: Diagnosis) -> list[str]:
+    """Keys of the model that get the file's own values, whole and unchanged."""
+    changed = {key for f in diagnosis.findings if f.step is not None and not f.step.lossless for key in f.keys}
+    final = diagnosis.final.tensors
+    return [
+        key
+        for key, wanted in facts.expected.tensors.items()
+        if key in final and key not in changed and final[key].source and (final[key].shape == wanted.shape or wanted.lazy)
+    ]

@@ -1,0 +1,107 @@
+"""A wrapper left its name in the keys.
+
+## Cause
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intact.alignment import Affix, find_affixes, says_averaged
+from intact.core.finding import Finding
+from intact.core.rule import Facts, Rule
+from intact.core.wording import LOSS_FREE, count, example, some
+from intact.repairs.rename import Rename
+
+CODE = "arch/key-prefix"
+
+
+def detect(facts: Facts) -> Iterator[Finding]:
+    """Yields what stands before or between the parts of the keys on one side only."""
+    if any(tensor.nest for tensor in facts.found.tensors.values()):
+        return  # places come first: a prefix is a property of the keys of one mapping
+    options = find_affixes(facts.found, facts.expected)
+    if facts.at is not None:
+        options = tuple(o for o in options if facts.at in (p.rstrip(".") for p in o.removed)) or options
+    raw = tuple(option for option in options if not any(map(says_averaged, option.removed)))
+    chosen = raw or options
+    if len(chosen) > 1:
+        yield _ambiguous(facts, chosen)
+    elif chosen:
+        yield _one(facts, chosen[0])
+
+
+def _one(facts: Facts, affix: Affix) -> Finding:
+    found, expected = facts.found.tensors, facts.expected.tensors
+    marks = [mark for a, b in affix.pairs for mark in (("unexpected", a), ("missing", b))]
+    aside = [("unexpected", key) for key in affix.aside]
+    return Finding(
+        CODE,
+        "error",
+        _headline(facts, affix),
+        tuple(a for a, _ in affix.pairs),
+        {"removed": list(affix.removed), "added": list(affix.added), "inside": affix.inside, "aside": list(affix.aside)},
+        tuple(example(found[a], expected[b]) for a, b in affix.pairs[:3]),
+        _cause(affix),
+        LOSS_FREE,
+        Rename(affix.pairs, affix.aside),
+        frozenset([*marks, *aside]),
+    )
+
+
+def _headline(facts: Facts, affix: Affix) -> str:
+    number, total = len(affix.pairs), len(facts.found.tensors) - len(affix.aside)
+    keys = f"all {number:,} keys" if number == total and number > 1 else f"{number:,} of {count(total, 'key')}"
+    verb = "has" if number == 1 else "have"
+    if affix.inside:
+        sides = [
+            f"{some(affix.removed)} in the file" if affix.removed else "",
+            f"{some(affix.added)} in the model" if affix.added else "",
+        ]
+        return f"{keys} {verb} extra parts: {' and '.join(side for side in sides if side)}"
+    if affix.removed:
+        start = "starts" if number == 1 else "start"
+        rest = f"; {count(len(affix.aside), 'other key')} ({some(affix.aside)}) not the model's" if affix.aside else ""
+        return f"{keys} {start} with `{affix.removed[0]}`, and the model has the same {number:,} without it{rest}"
+    return f"{keys} {'lacks' if number == 1 else 'lack'} the `{affix.added[0]}` that the model's keys start with"
+
+
+_MEANING = {
+    "module": "the model was wrapped in DataParallel or DistributedDataParallel",
+    "_orig_mod": "the model was wrapped by torch.compile",
+    "_fsdp_wrapped_module": "the model was wrapped in FSDP",
+    "_checkpoint_wrapped_module": "activation checkpointing wrapped its layers",
+    "_forward_module": "a Lightning strategy wrapped the model",
+    "model": "the model was an attribute `model` of what was saved, as in a LightningModule",
+}
+
+
+def _cause(affix: Affix) -> str:
+    told = [
+        f"{_MEANING[token]} when {'it was saved' if side is affix.removed else 'it is loaded'}"
+        for side in (affix.removed, affix.added)
+        for token in dict.fromkeys(part for prefix in side for part in prefix.strip(".").split("."))
+        if token in _MEANING
+    ]
+    return "; ".join(told) or "the model was part of another module on one side, under a name that stayed in the keys"
+
+
+def _ambiguous(facts: Facts, options: tuple[Affix, ...]) -> Finding:
+    names = [" ".join([*option.removed, *option.added]) for option in options]
+    marks = frozenset(m for o in options for a, b in o.pairs for m in (("unexpected", a), ("missing", b)))
+    return Finding(
+        CODE,
+        "error",
+        f"{count(len(options), 'prefix', 'prefixes')} fit the model's keys equally well: {some(names, 8)}",
+        tuple(dict.fromkeys(a for option in options for a, _ in option.pairs)),
+        {"candidates": names},
+        tuple(example(facts.found.tensors[o.pairs[0][0]], facts.expected.tensors[o.pairs[0][1]]) for o in options[:3]),
+        "the checkpoint holds several networks of this shape, and nothing tells which is meant",
+        f'name the one you want: at="{names[0].rstrip(".")}" (command: --at {names[0].rstrip(".")})',
+        None,
+        marks,
+        ambiguous=True,
+    )
+
+
+RULE = Rule(CODE, detect, page=__doc__ or "")

@@ -1,0 +1,47 @@
+"""The file holds a buffer that the model computes for itself and does not load.
+
+## Cause
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intact.core.finding import Finding
+from intact.core.rule import Facts, Rule
+from intact.core.wording import LOSS_FREE, by_permission, count, example
+from intact.repairs.drop import Drop
+
+CODE = "arch/non-persistent-buffer"
+
+
+def detect(facts: Facts) -> Iterator[Finding]:
+    """Yields buffers that the model has as non-persistent: those with the file's values, and those with others."""
+    absent = facts.expected.absent
+    keys = [d.key for d in facts.of_kind("unexpected") if d.key in absent]
+    equal = [k for k in keys if facts.same_values(facts.found.tensors[k].source, absent[k].dtype, k)]
+    other = [k for k in keys if k not in equal]
+    if equal:
+        yield _finding(facts, equal, True)
+    if other:
+        yield _finding(facts, other, False)
+
+
+def _finding(facts: Facts, keys: list[str], equal: bool) -> Finding:
+    is_are = "is" if len(keys) == 1 else "are"
+    values = "the same values" if equal else "other values"
+    return Finding(
+        CODE,
+        "error",
+        f"{count(len(keys), 'buffer')} of the file, as `{keys[0]}`, {is_are} not persistent in the model, which has {values}",
+        tuple(keys),
+        {"same_values": equal},
+        tuple(example(facts.found.tensors[key], facts.expected.absent[key]) for key in keys[:3]),
+        "the buffer was persistent in the version that saved the file, and no longer is",
+        LOSS_FREE if equal else by_permission(CODE, "the file's values are not used"),
+        Drop(tuple(keys), lossless=equal),
+        frozenset(("unexpected", key) for key in keys),
+    )
+
+
+RULE = Rule(CODE, detect, page=__doc__ or "")

@@ -1,0 +1,89 @@
+"""Keys that are one tensor in the model are not so in the file.
+
+## Cause
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intact.core.finding import Finding
+from intact.core.rule import Facts, Rule
+from intact.core.wording import LOSS_FREE, by_permission, count, example, some
+from intact.repairs.tie import Tie
+
+CODE = "arch/tied-weights"
+
+
+def detect(facts: Facts) -> Iterator[Finding]:
+    """Yields tied keys that the file leaves out, holds twice with equal bytes, or holds twice with different bytes."""
+    if not facts.expected.ties:
+        return
+    yield from _left_out(facts)
+    held_twice = [(d.key, d.expected.key) for d in facts.of_kind("tie") if d.expected is not None]
+    found = facts.found.tensors
+    equal = [(key, giver) for key, giver in held_twice if facts.same_bytes(found[key].source, found[giver].source)]
+    if equal:
+        yield _equal(equal)
+    unequal = [pair for pair in held_twice if pair not in equal]
+    if unequal:
+        yield _unequal(facts, unequal)
+
+
+def _left_out(facts: Facts) -> Iterator[Finding]:
+    found = facts.found.tensors
+    pairs = []
+    for group in facts.expected.ties:
+        giver = next((key for key in group if key in found), None)
+        if giver is not None:
+            pairs += [(key, giver) for key in group if key not in found]
+    if pairs:
+        yield Finding(
+            CODE,
+            "error",
+            f"{some(key for key, _ in pairs)} {'is' if len(pairs) == 1 else 'are'} left out of the file: the model ties "
+            f"{'it' if len(pairs) == 1 else 'them'} to {some(dict.fromkeys(giver for _, giver in pairs))}",
+            tuple(key for key, _ in pairs),
+            {"ties": dict(pairs)},
+            tuple(example(found[giver], facts.expected.tensors[key]) for key, giver in pairs[:3]),
+            "memory that several keys share was written once, as safetensors does; torch calls the other keys missing",
+            LOSS_FREE,
+            Tie(tuple(pairs)),
+            frozenset(("missing", key) for key, _ in pairs),
+        )
+
+
+def _equal(pairs: list[tuple[str, str]]) -> Finding:
+    return Finding(
+        CODE,
+        "info",
+        f"{count(len(pairs), 'tied key')} stand twice in the file, with equal bytes: {some(key for key, _ in pairs)}",
+        tuple(key for key, _ in pairs),
+        {"ties": dict(pairs)},
+        (),
+        "shared memory was written once for every key",
+        "",
+        Tie(tuple(pairs)),
+        frozenset(("tie", key) for key, _ in pairs),
+    )
+
+
+def _unequal(facts: Facts, pairs: list[tuple[str, str]]) -> Finding:
+    found = facts.found.tensors
+    key, giver = pairs[0]
+    return Finding(
+        CODE,
+        "error",
+        f"the model has one tensor for `{key}` and `{giver}`, and the file two different ones"
+        + (f" ({count(len(pairs), 'such pair')})" if len(pairs) > 1 else ""),
+        tuple(key for key, _ in pairs),
+        {"ties": dict(pairs)},
+        tuple(example(found[key], found[giver]) for key, giver in pairs[:3]),
+        "the model that was saved did not tie them, or they drifted apart; torch keeps whichever it copies last",
+        by_permission(CODE, f"keeping `{giver}` drops the values of `{key}`"),
+        Tie(tuple(pairs), lossless=False),
+        frozenset(("tie", key) for key, _ in pairs),
+    )
+
+
+RULE = Rule(CODE, detect, page=__doc__ or "")

@@ -1,0 +1,70 @@
+"""The checkpoint also holds averaged weights, and they are not the ones that are loaded.
+
+## Cause
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intact.alignment import find_place, says_averaged
+from intact.core.finding import Finding
+from intact.core.rule import Facts, Rule
+from intact.core.wording import count, example, some
+from intact.repairs.drop import Drop
+
+CODE = "state/ema-present"
+
+
+def detect(facts: Facts) -> Iterator[Finding]:
+    """Yields flat copies named `ema_backbone_conv1_weight` beside the keys that they are averages of."""
+    flat = {key.replace(".", "_"): key for key in facts.expected.tensors}
+    copies = [(d.key, raw) for d in facts.of_kind("unexpected") if (raw := _averages(d.key, flat)) and raw in facts.found.tensors]
+    if not copies:
+        return
+    found = facts.found.tensors
+    yield Finding(
+        CODE,
+        "warning",
+        f"{count(len(copies), 'key')}, as `{copies[0][0]}`, hold averages of the weights that are loaded",
+        tuple(key for key, _ in copies),
+        {"averages": dict(copies)},
+        tuple(example(found[key], facts.expected.tensors[raw]) for key, raw in copies[:3]),
+        "training kept a moving average of the weights as flat buffers; evaluation usually wants the averages",
+        "if the averages are meant, rename them over the raw weights before loading",
+        Drop(tuple(key for key, _ in copies), lossless=True),
+        frozenset(("unexpected", key) for key, _ in copies),
+    )
+
+
+def _averages(key: str, flat: dict[str, str]) -> str | None:
+    place = key.find("_")
+    while place >= 0:
+        raw = flat.get(key[place + 1 :].replace(".", "_"))
+        if raw is not None and says_averaged(key[:place]):
+            return raw
+        place = key.find("_", place + 1)
+    return None
+
+
+def observe(facts: Facts) -> Iterator[Finding]:
+    """Yields places beside the chosen one that say that they hold averages of the same tensors."""
+    if not any(tensor.nest for tensor in facts.original.tensors.values()):
+        return
+    placing = find_place(facts.original, facts.expected, None)
+    if placing is None or not placing.averaged or facts.at in placing.averaged:
+        return
+    yield Finding(
+        CODE,
+        "warning",
+        f"the checkpoint also holds averaged weights under {some(placing.averaged)}, and `{placing.at}` is loaded",
+        tuple(key for key, t in facts.original.tensors.items() if t.nest in placing.averaged),
+        {"averaged": list(placing.averaged), "loaded": placing.at},
+        (),
+        "training kept a moving average of the weights; evaluation usually wants the averages",
+        f'to load the averages: at="{placing.averaged[0]}" (command: --at {placing.averaged[0]})',
+    )
+
+
+RULE = Rule(CODE, detect, page=__doc__ or "")
+OBSERVE = Rule(CODE, observe, "observe", page=__doc__ or "")
