@@ -98,13 +98,13 @@ def load_into(model: torch.nn.Module, path: Path, *, allow: Iterable[str] = (), 
         ReadBackFailed: The model did not take the values; it was put back as it was.
     """
     from intact.examination import build, examine
-    from intact.loading import load_planned, planned_values, refuse_unless_allowed
+    from intact.loading import load_planned
+    from intact.planning import planned_values, refuse_unless_allowed
 
     examination = examine(path, build(model), at)
     try:
-        refuse_unless_allowed(examination.report, examination.diagnosis, _known(allow))
-        values = planned_values(examination.container, examination.diagnosis, model)
-        load_planned(model, values, examination.diagnosis.final)
+        diagnosis = refuse_unless_allowed(examination.report, examination.diagnosis, _known(allow))
+        load_planned(model, planned_values(examination.open_container, diagnosis, model), diagnosis.final)
         return examination.report
     finally:
         examination.close()
@@ -138,14 +138,14 @@ def repair(
         LoadRefused: Something would be lost that was not allowed, or there is no plan.
     """
     from intact.examination import build, examine
-    from intact.loading import planned_values, refuse_unless_allowed
+    from intact.planning import planned_values, refuse_unless_allowed
     from intact.writing import write_checkpoint
 
     module = build(model)
     examination = examine(path, module, at)
     try:
-        refuse_unless_allowed(examination.report, examination.diagnosis, _known(allow))
-        values = planned_values(examination.container, examination.diagnosis, module)
+        diagnosis = refuse_unless_allowed(examination.report, examination.diagnosis, _known(allow))
+        values = planned_values(examination.open_container, diagnosis, module)
         write_checkpoint(output, values, source=path, format=format, overwrite=overwrite)
     finally:
         examination.close()

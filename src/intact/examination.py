@@ -19,7 +19,7 @@ from intact.core.finding import Finding
 from intact.core.report import VERDICTS, Report, Target, verdict_of
 from intact.core.rule import Facts, Migration
 from intact.diagnosis import Diagnosis, diagnose
-from intact.errors import CannotRead, IntactError, ModelError
+from intact.errors import CannotRead, IntactError, LoadRefused, ModelError
 from intact.rules import RULES
 
 if TYPE_CHECKING:
@@ -43,6 +43,17 @@ class Examination:
     report: Report
     container: Container | None = None
     diagnosis: Diagnosis | None = None
+
+    @property
+    def open_container(self) -> Container:
+        """The checkpoint, where it could be opened.
+
+        Raises:
+            LoadRefused: It could not.
+        """
+        if self.container is None:
+            raise LoadRefused("the checkpoint could not be opened", path=self.report.source.path, report=self.report)
+        return self.container
 
     def close(self) -> None:
         """Closes the container."""
