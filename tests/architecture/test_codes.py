@@ -1,0 +1,71 @@
+"""The circle of a code: in the table, with a rule or a reader that emits it, and with a page where a rule stands behind it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from intact.core.codes import CODES
+from intact.rules import RULES
+
+ROOT = Path(__file__).resolve().parents[2]
+SRC = ROOT / "src" / "intact"
+FAMILIES = sorted({code.split("/")[0] for code in CODES})
+LITERAL = re.compile(rf"""(?<=["'`])(?:{"|".join(FAMILIES)})/[a-z0-9]+(?:-[a-z0-9]+)*(?=["'`])""")
+
+
+def emitted() -> dict[str, set[str]]:
+    """Returns every code that a source file names, with the files that name it; the table itself is left out."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for path in SRC.rglob("*.py"):
+        if path != SRC / "core" / "codes.py":
+            for code in LITERAL.findall(path.read_text(encoding="utf-8")):
+                named[code].add(str(path.relative_to(SRC)))
+    return named
+
+
+def test_every_code_that_a_source_file_names_is_in_the_table() -> None:
+    """A code that is misspelt once is a permanent name for nothing."""
+    unknown = {code: files for code, files in emitted().items() if code not in CODES}
+    assert not unknown
+
+
+def test_codes_are_families_and_kebab_names() -> None:
+    """Other people's tools, ignore lists and `allow=[…]` name them."""
+    assert all(re.fullmatch(r"[a-z]+/[a-z0-9]+(-[a-z0-9]+)*", code) for code in CODES)
+
+
+def test_every_rule_stands_in_the_file_that_its_code_names() -> None:
+    """One cause, one file: who has the code has the place."""
+    for rule in RULES:
+        family, _, name = rule.code.partition("/")
+        assert rule.code in CODES
+        assert rule.detect.__module__ == f"intact.rules.{family}.{name.replace('-', '_')}"
+
+
+def test_no_two_rules_share_a_code() -> None:
+    """A finding has to lead to one page."""
+    codes = [rule.code for rule in RULES]
+    assert len(codes) == len(set(codes))
+
+
+def test_every_file_of_a_rule_is_in_the_table_of_rules() -> None:
+    """A rule that no row names is never asked."""
+    files = {
+        f"{path.parent.name}/{path.stem.replace('_', '-')}"
+        for path in (SRC / "rules").glob("*/*.py")
+        if not path.stem.startswith("_")
+    }
+    assert files == {rule.code for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_a_rule_emits_its_own_code_only(rule: object) -> None:
+    """A rule that reports another's cause sends the reader to the wrong page."""
+    code = str(getattr(rule, "code", ""))
+    family, _, name = code.partition("/")
+    text = (SRC / "rules" / family / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'code=["\']([a-z]+/[a-z0-9-]+)["\']', text)) <= {code}
