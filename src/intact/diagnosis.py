@@ -65,7 +65,13 @@ def diagnose(facts: Facts, rules: Iterable[Rule]) -> Diagnosis:
     arrived = replace(facts, found=current, differences=left)
     seen = [finding for rule in table if rule.phase == "observe" for finding in rule.detect(arrived)]
     steps = tuple((finding.code, finding.step) for finding in taken if finding.step is not None)
-    return Diagnosis((*taken, *seen), Plan(steps), current, tuple(d for d in left if d.mark not in closed))
+    return Diagnosis(_told((*taken, *seen)), Plan(steps), current, tuple(d for d in left if d.mark not in closed))
+
+
+def _told(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """What the user is told: without incidental findings where another one stands in the way of a loss-free load."""
+    grave = any(f.severity == "error" and (f.step is None or not f.step.lossless) for f in findings)
+    return tuple(finding for finding in findings if not (grave and finding.incidental))
 
 
 def _differences(current: Description, facts: Facts) -> tuple[Difference, ...]:

@@ -39,6 +39,8 @@ class Finding:
         help: What to do; the only part that proposes.
         step: What removes it, where something does.
         explains: Marks of the differences it accounts for.
+        incidental: Whether it is left out of the report where something graver stands in the way of loading: its step belongs to
+            the plan, and naming it beside the real cause would only distract.
         ambiguous: Whether several explanations fit equally, so that the user has to choose; such a finding has no step.
     """
 
@@ -53,3 +55,4 @@ class Finding:
     step: Step | None = None
     explains: frozenset[tuple[str, str]] = frozenset()
     ambiguous: bool = False
+    incidental: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from intact.core.rule import Rule
 from intact.rules.arch import (
+    ambiguous_order,
     class_differs,
     custom_loader,
     empty_state,
@@ -38,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     non_persistent_buffer.RULE,
     ema_present.RULE,
     class_differs.RULE,
+    ambiguous_order.RULE,
     layer_count.RULE,
     resized_vocabulary.RULE,
     resized_position.RULE,

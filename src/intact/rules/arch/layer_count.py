@@ -5,88 +5,21 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.tensor import TensorInfo
 from intact.core.wording import by_permission, example
+from intact.numbering import Family, Layers, splits
 from intact.repairs.drop import Drop
 from intact.repairs.keep import Keep
 
 CODE = "arch/layer-count"
-_INDEX = re.compile(r"(?:^|\.)(\d+)\.")
-
-Layers = dict[int, dict[str, tuple[int, ...]]]
-"""Index to what a layer holds: rest of the key to shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Numbered layers under one path, on both sides."""
-
-    path: str
-    found: Layers
-    expected: Layers
-
-    @property
-    def only_found(self) -> list[int]:
-        """Indices that the file alone has."""
-        return sorted(set(self.found) - set(self.expected))
-
-    @property
-    def only_expected(self) -> list[int]:
-        """Indices that the model alone has."""
-        return sorted(set(self.expected) - set(self.found))
-
-
-def detect(facts: Facts) -> Iterator[Finding]:
-    """Yields the numbered families that are longer on one side, layers of the same make being on both."""
-    marks = {d.mark for d in facts.differences if d.kind != "dtype"}
-    touched = {path for kind, key in marks if kind in ("missing", "unexpected") for path, _, _ in _splits(key)}
-    families = _families(facts, touched)
-    plain = [family for family in families if _same_make(family)]
-    moved = [family for family in families if family not in plain and _shifted(family)]
-    if plain:
-        yield from _plain(facts, plain, marks)
-    for family in moved:
-        yield _moved(facts, family, marks)
-
-
-def _splits(key: str) -> Iterator[tuple[str, int, str]]:
-    for match in _INDEX.finditer(key):
-        if len(match[1]) < 10:
-            yield key[: match.start(1)].rstrip("."), int(match[1]), key[match.end() :]
-
-
-def _families(facts: Facts, touched: set[str]) -> list[Family]:
-    found, expected = _layers(facts.found.tensors, touched), _layers(facts.expected.tensors, touched)
-    both = [Family(path, found[path], expected[path]) for path in sorted(set(found) & set(expected))]
-    unequal = [family for family in both if set(family.found) != set(family.expected)]
-    # the outermost family explains what is inside it
-    return [f for f in unequal if not any(o is not f and f.path.startswith(o.path + ".") and _whole(o, f) for o in unequal)]
-
-
-def _whole(outer: Family, inner: Family) -> bool:
-    index = int(inner.path[len(outer.path) + 1 :].split(".")[0]) if inner.path[len(outer.path) + 1 :][:1].isdigit() else -1
-    return (index in outer.found) != (index in outer.expected)
-
-
-def _layers(tensors: Mapping[str, TensorInfo], touched: set[str]) -> dict[str, Layers]:
-    layers: dict[str, Layers] = defaultdict(lambda: defaultdict(dict))
-    for key, tensor in tensors.items():
-        for path, index, rest in _splits(key):
-            if path in touched:
-                layers[path][index][rest] = tensor.shape
-    return layers
 
 
 def _same_make(family: Family) -> bool:
     """Whether the layers on both sides agree, and the longer side only adds layers with the names of those."""
-    shared = set(family.found) & set(family.expected)
+    shared = family.shared
     if not shared or any(family.found[i] != family.expected[i] for i in shared):
         return False
     if family.only_found and family.only_expected:
@@ -98,34 +31,33 @@ def _same_make(family: Family) -> bool:
 
 def _shifted(family: Family) -> bool:
     """Whether a layer that disagrees on the one side stands at another index on the other, so that layers moved."""
-    shared = set(family.found) & set(family.expected)
     shorter, longer = (family.expected, family.found) if family.only_found else (family.found, family.expected)
     if family.only_found and family.only_expected:
         return False
-    odd = [i for i in shared if shorter[i] != longer[i]]
+    odd = [i for i in family.shared if shorter[i] != longer[i]]
     return bool(odd) and all(any(longer[j] == shorter[i] for j in longer if j > i) for i in odd)
 
 
-def _numbers(families: list[Family]) -> str:
-    rows = [f"`{family.path}` has {len(family.found):,} and the model {len(family.expected):,}" for family in families]
+def _numbers(listed: list[Family]) -> str:
+    rows = [f"`{family.path}` has {len(family.found):,} and the model {len(family.expected):,}" for family in listed]
     return "; ".join(rows[:3]) + (f"; and {len(rows) - 3} more" if len(rows) > 3 else "")
 
 
-def _evidence(families: list[Family]) -> dict[str, dict[str, object]]:
+def _evidence(listed: list[Family]) -> dict[str, dict[str, object]]:
     return {
         f.path: {
             "found": len(f.found), "expected": len(f.expected), "only_found": f.only_found, "only_expected": f.only_expected
         }
-        for f in families
+        for f in listed
     }  # fmt: skip
 
 
-def _plain(facts: Facts, families: list[Family], marks: set[tuple[str, str]]) -> Iterator[Finding]:
-    fresh = [k for f in families for k in _keys(f.path, f.expected, f.only_expected) if ("missing", k) in marks]
-    spare = [k for f in families for k in _keys(f.path, f.found, f.only_found) if ("unexpected", k) in marks]
+def _plain(facts: Facts, listed: list[Family], marks: set[tuple[str, str]]) -> Iterator[Finding]:
+    fresh = [k for f in listed for k in _keys(f.path, f.expected, f.only_expected) if ("missing", k) in marks]
+    spare = [k for f in listed for k in _keys(f.path, f.found, f.only_found) if ("unexpected", k) in marks]
     expected, found = facts.expected.tensors, facts.found.tensors
-    shorter = [family for family in families if family.only_expected]
-    longer = [family for family in families if family.only_found]
+    shorter = [family for family in listed if family.only_expected]
+    longer = [family for family in listed if family.only_found]
     if fresh:
         yield Finding(
             CODE,
@@ -159,7 +91,7 @@ def _keys(path: str, layers: Layers, indices: list[int]) -> list[str]:
 
 
 def _moved(facts: Facts, family: Family, marks: set[tuple[str, str]]) -> Finding:
-    inside = [m for m in sorted(marks) if any(path == family.path for path, _, _ in _splits(m[1]))]
+    inside = [m for m in sorted(marks) if any(path == family.path for path, _, _ in splits(m[1]))]
     keys = tuple(dict.fromkeys(key for _, key in inside))
     side = "fewer" if len(family.found) < len(family.expected) else "more"
     return Finding(

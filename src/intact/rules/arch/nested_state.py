@@ -50,6 +50,7 @@ def _one(facts: Facts, placing: Placing, at: str) -> Finding:
         LOSS_FREE,
         step,
         frozenset(d.mark for d in facts.differences if d.kind == "unexpected" or (d.kind == "missing" and d.key in held)),
+        incidental=not facts.original.extras and len(keys) == len(facts.found.tensors),
     )
 
 

@@ -1,0 +1,50 @@
+"""Numbered layers stand under other numbers, and equal shapes do not tell which is which.
+
+## Cause
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intact.core.finding import Finding
+from intact.core.rule import Facts, Rule
+from intact.core.wording import count, example
+from intact.numbering import Family, families, splits
+
+CODE = "arch/ambiguous-order"
+
+
+def detect(facts: Facts) -> Iterator[Finding]:
+    """Yields families of as many layers on both sides, under overlapping numbers, of which several have equal shapes."""
+    marks = {d.mark for d in facts.differences if d.kind != "dtype"}
+    for family in families(facts):
+        if len(family.found) == len(family.expected) and family.shared and _repeats(family):
+            yield _finding(facts, family, marks)
+
+
+def _repeats(family: Family) -> bool:
+    makes = [tuple(sorted(layer.items())) for layer in family.found.values()]
+    return len(set(makes)) < len(makes)
+
+
+def _finding(facts: Facts, family: Family, marks: set[tuple[str, str]]) -> Finding:
+    inside = [mark for mark in sorted(marks) if any(path == family.path for path, _, _ in splits(mark[1]))]
+    keys = tuple(dict.fromkeys(key for _, key in inside))
+    return Finding(
+        CODE,
+        "error",
+        f"`{family.path}` has {count(len(family.found), 'layer')} on both sides under other numbers, and equal shapes do not tell "
+        "which is which",
+        keys,
+        {"path": family.path, "found": sorted(family.found), "expected": sorted(family.expected)},
+        tuple(example(facts.found.tensors.get(key), facts.expected.tensors.get(key)) for key in keys[:3]),
+        "layers without weights were added or removed, so that the numbers moved; names that agree may be other layers",
+        "copy the layers in the order in which the model runs them, if that is the order they were saved in",
+        None,
+        frozenset(inside),
+        ambiguous=True,
+    )
+
+
+RULE = Rule(CODE, detect, page=__doc__ or "")
