@@ -34,8 +34,8 @@ def _finding(facts: Facts, family: Family, marks: set[tuple[str, str]]) -> Findi
     return Finding(
         CODE,
         "error",
-        f"`{family.path}` has {count(len(family.found), 'layer')} on both sides under other numbers, and equal shapes do not tell "
-        "which is which",
+        f"`{family.path}` has {count(len(family.found), 'layer')} on both sides under other numbers, and equal shapes do not "
+        "tell which is which",
         keys,
         {"path": family.path, "found": sorted(family.found), "expected": sorted(family.expected)},
         tuple(example(facts.found.tensors.get(key), facts.expected.tensors.get(key)) for key in keys[:3]),

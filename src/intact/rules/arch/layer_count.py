@@ -10,11 +10,23 @@ from collections.abc import Iterator
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import by_permission, example
-from intact.numbering import Family, Layers, splits
+from intact.numbering import Family, Layers, families, splits
 from intact.repairs.drop import Drop
 from intact.repairs.keep import Keep
 
 CODE = "arch/layer-count"
+
+
+def detect(facts: Facts) -> Iterator[Finding]:
+    """Yields the numbered families that are longer on one side, layers of the same make being on both."""
+    marks = {d.mark for d in facts.differences if d.kind != "dtype"}
+    unequal = families(facts)
+    plain = [family for family in unequal if _same_make(family)]
+    moved = [family for family in unequal if family not in plain and _shifted(family)]
+    if plain:
+        yield from _plain(facts, plain, marks)
+    for family in moved:
+        yield _moved(facts, family, marks)
 
 
 def _same_make(family: Family) -> bool:
