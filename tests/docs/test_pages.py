@@ -1,0 +1,96 @@
+"""Each page of a code shows its cause, the fix and a look-alike, and all three are run against intact itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.docs.blocks import Block, blocks_of, namespace, run_python
+
+import intact
+from intact.core.report import Report
+from intact.core.rule import Rule
+from intact.rules import RULES
+
+HEADINGS = ["Cause", "Example", "Fix", "Look-alike", "Source"]
+
+
+def companions(rule: Rule) -> set[str]:
+    """Returns the codes that the page says come along with its own."""
+    return {
+        code for line in re.findall(r"^Also: (.+)$", rule.page, re.MULTILINE) for code in re.findall(r"[a-z]+/[a-z0-9-]+", line)
+    }
+
+
+def run_section(rule: Rule, heading: str, names: dict[str, Any]) -> None:
+    """Runs the Python blocks under one heading."""
+    blocks = [block for block in blocks_of(rule.page) if block.language == "python" and block.heading == heading and block.runs]
+    assert blocks, f"{rule.code}: nothing to run under {heading}"
+    for block in blocks:
+        run_python(block, names, f"{rule.code}#{heading}")
+
+
+def check_of(names: dict[str, Any]) -> Report:
+    """Returns intact's report on what a page wrote."""
+    return intact.check(names["path"], names["model"]) if names.get("model") is not None else intact.check(names["path"])
+
+
+def counted(report: Report) -> set[str]:
+    """Returns the codes that are more than information."""
+    return {finding.code for finding in report.findings if finding.severity != "info"}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_a_page_has_its_five_headings(rule: Rule) -> None:
+    """A person in a hurry knows where to look."""
+    assert re.findall(r"^## (.+)$", rule.page, re.MULTILINE) == HEADINGS
+    title, _, rest = rule.page.strip().partition("\n")
+    assert title.endswith(".")
+    assert rest.startswith("\n")
+    assert len(blocks_of(rule.page)) >= 3
+    assert all(len(block.text.strip()) > 0 for block in blocks_of(rule.page))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_a_page_does_what_it_says(rule: Rule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example has this cause and no other, the fix ends bit for bit at the original, the look-alike is left in peace."""
+    monkeypatch.chdir(tmp_path)
+    with namespace() as names:
+        run_section(rule, "Example", names)
+        report = check_of(names)
+        assert rule.code in {finding.code for finding in report.findings}, str(report)
+        assert counted(report) <= {rule.code, *companions(rule)}, str(report)
+        run_section(rule, "Fix", names)
+        if "original" in names:
+            assert_equal_bits(names["original"], names["model"].state_dict())
+        names.pop("path"), names.pop("model", None)
+        run_section(rule, "Look-alike", names)
+        assert "path" in names, "the look-alike writes a checkpoint of its own"
+        silent = check_of(names)
+        assert rule.code not in {finding.code for finding in silent.findings}, str(silent)
+
+
+def assert_equal_bits(original: dict[str, Any], loaded: dict[str, Any]) -> None:
+    """Asserts that every tensor of the original is in the model with the same dtype, shape and bits."""
+    import torch
+
+    assert set(original) <= set(loaded)
+    for key, tensor in original.items():
+        one, other = tensor.detach().contiguous(), loaded[key].detach().contiguous()
+        assert (one.dtype, one.shape) == (other.dtype, other.shape), key
+        same = bytes_of(one, torch) == bytes_of(other, torch)
+        assert same, f"{key}: other bits than the original"
+
+
+def bytes_of(tensor: Any, torch: Any) -> bytes:
+    """Returns the bytes of a contiguous tensor; equal bits are asked for, so that NaN equals NaN and 0 is not -0."""
+    return bytes(tensor.flatten().view(torch.uint8).numpy().tobytes()) if tensor.numel() else b""
+
+
+def test_the_reader_of_pages_sees_each_section() -> None:
+    """The tests above are worth as much as the heading that each block is found under."""
+    page = "T.\n\n## Example\n\n```python\nx = 1\n```\n\n## Fix\n\n```python\nx = 2\n```\n"
+    found: list[Block] = blocks_of(page)
+    assert [(block.heading, block.text) for block in found] == [("Example", "x = 1\n"), ("Fix", "x = 2\n")]
