@@ -1,13 +1,16 @@
 """Bounded reading of one file: every range is checked against the size before a byte is touched.
 
 A file is mapped copy-on-write, so that views of it are writable for those who need that (torch warns about read-only memory) and
-no write ever reaches the disk. A file that cannot be mapped (empty, or on a file system without mmap) is read instead.
+no write ever reaches the disk. A file that cannot be mapped (empty, or on a file system without mmap) is read instead. Only
+regular files are opened: reading a pipe or a terminal would wait for somebody to write.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import stat
+import sys
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +18,9 @@ from intact.errors import CannotRead, Damaged
 
 READ_WITHOUT_MAPPING_LIMIT_BYTES = 1 << 30
 """Largest file that is read into memory where mapping fails; larger ones are refused rather than swapped."""
+
+_LINUX_NO_RESERVE = 0x4000
+"""`MAP_NORESERVE`, which Python names only since 3.11."""
 
 
 class BoundedFile:
@@ -24,28 +30,36 @@ class BoundedFile:
         path: The file.
 
     Raises:
-        CannotRead: It does not exist, is a folder, or may not be read.
+        CannotRead: It does not exist, is no regular file, or may not be read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._map: mmap.mmap | None = None
         try:
-            with open(self.path, "rb") as stream:
-                self.size_bytes = os.fstat(stream.fileno()).st_size
-                self._map: mmap.mmap | None = None
-                self._view = memoryview(self._content(stream.fileno()))
+            descriptor = _open_regular(self.path)
+            try:
+                self.size_bytes = os.fstat(descriptor).st_size
+                self._view = memoryview(self._content(descriptor))
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise CannotRead(f"cannot be read: {error.strerror or error}", path=str(path)) from error
+        except ValueError as error:  # a NUL in the name
+            raise CannotRead(f"cannot be read: {error}", path=str(path)) from error
 
     def _content(self, descriptor: int) -> mmap.mmap | bytes:
         if self.size_bytes == 0:
             return b""
         try:
-            self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
-        except (OSError, ValueError):
+            self._map = _mapped(descriptor)
+        except (OSError, ValueError) as error:
             if self.size_bytes > READ_WITHOUT_MAPPING_LIMIT_BYTES:
-                raise
-            return os.read(descriptor, self.size_bytes)
+                raise OSError(getattr(error, "errno", None), f"cannot be mapped into memory ({error})") from error
+            with open(descriptor, "rb", closefd=False) as stream:
+                content = stream.read(self.size_bytes)
+            self.size_bytes = len(content)
+            return content
         return self._map
 
     def view(self, begin: int, end: int, *, what: str = "bytes") -> memoryview:
@@ -94,3 +108,33 @@ class BoundedFile:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Closes it."""
         self.close()
+
+
+def _open_regular(path: Path) -> int:
+    """Opens without waiting for a writer, and refuses what is no regular file."""
+    _refuse_special(os.stat(path).st_mode)
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        _refuse_special(os.fstat(descriptor).st_mode)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _refuse_special(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise OSError(None, f"it is {kind}, not a regular file")
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    """Maps privately; without reserving memory, which would be refused for a file larger than memory and swap together."""
+    if sys.platform == "linux":
+        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", _LINUX_NO_RESERVE)
+        try:
+            return mmap.mmap(descriptor, 0, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        except OSError:
+            return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
