@@ -33,12 +33,13 @@ def test_the_list_of_what_is_not_right_yet_names_cases_that_exist() -> None:
 def test_a_case_says_what_it_expects_and_where_it_is_from(path: Path) -> None:
     """Without a source it is an invention, and without an expectation it asserts nothing."""
     with loaded(path) as case:
-        assert "Source:" in (case.__doc__ or "")
         assert case.EXPECT["verdict"]
         if path.stem.startswith("control_"):
             assert "intact" in case.EXPECT["verdict"]
+            assert case.EXPECT["codes"] == []
         else:
-            assert "intact" not in case.EXPECT["verdict"]
+            assert "Source:" in (case.__doc__ or "")
+            assert case.EXPECT["codes"]
 
 
 def test_the_harness_notices_each_kind_of_shortfall() -> None:
