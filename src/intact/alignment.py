@@ -167,12 +167,15 @@ def find_affixes(found: Description, expected: Description) -> tuple[Affix, ...]
     extra = {key: tensor for key, tensor in found.tensors.items() if key not in expected.tensors}
     if not missing or not extra:
         return ()
-    options = [
-        *(_without_prefix(prefix, extra, missing, found) for prefix in _front_prefixes(extra, missing)),
-        *(_with_prefix(prefix, extra, missing) for prefix in _front_prefixes(missing, extra)),
-        *(_without_tokens(dropped, extra, missing) for dropped in _inner_tokens(extra, missing, found, expected)),
-    ]
-    least = max(1.0, 0.5 * min(len(extra), len(missing)))
+    options = [_without_prefix(prefix, extra, missing, found) for prefix in _front_prefixes(extra, missing)]
+    options += [_with_prefix(prefix, extra, missing) for prefix in _front_prefixes(missing, extra)]
+    smaller = min(len(extra), len(missing))
+    if max((option.same_shapes for option in options), default=0) < smaller:  # else nothing between the parts can do better
+        options += [_without_tokens(dropped, extra, missing) for dropped in _inner_tokens(extra, missing, found, expected)]
+    if not options:
+        options += [_without_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(extra, missing)]
+        options += [_with_prefix(prefix, extra, missing) for prefix in _undotted_prefixes(missing, extra)]
+    least = max(1.0, 0.5 * smaller)
     options = [option for option in options if option.same_shapes >= least]
     best = max((option.same_shapes for option in options), default=0)
     top = [option for option in options if option.same_shapes == best]
@@ -190,17 +193,15 @@ def _front_prefixes(long: Mapping[str, TensorInfo], short: Mapping[str, TensorIn
             if other is not None:
                 votes[key[: place + 1]] += 2 if other.shape == tensor.shape else 1
             place = key.find(".", place + 1)
-    if not votes:
-        votes.update(_undotted_prefixes(long, short))
     return [prefix for prefix, _ in sorted(votes.items(), key=lambda row: (-row[1], natural_order(row[0])))[:most]]
 
 
-def _undotted_prefixes(long: Mapping[str, TensorInfo], short: Mapping[str, TensorInfo], sample: int = 64) -> Iterator[str]:
-    """Prefixes that do not end at a dot (`net_conv1.weight`), learned from a few keys."""
-    shortest = sorted(short, key=lambda key: (-len(key), natural_order(key)))[:sample]
-    for goal in shortest:
-        ends = [key for key in long if key.endswith(goal) and len(key) > len(goal)]
-        yield from {key[: -len(goal)] for key in ends[:sample]}
+def _undotted_prefixes(long: Mapping[str, TensorInfo], short: Mapping[str, TensorInfo], sample: int = 32) -> list[str]:
+    """Prefixes that do not end at a dot (`net_conv1.weight`), learned from the longest keys, which fit by accident least."""
+    votes: Counter[str] = Counter()
+    for goal in sorted(short, key=lambda key: (-len(key), natural_order(key)))[:sample]:
+        votes.update({key[: -len(goal)] for key in long if key.endswith(goal) and len(key) > len(goal)})
+    return [prefix for prefix, _ in sorted(votes.items(), key=lambda row: (-row[1], natural_order(row[0])))[:8]]
 
 
 def _without_prefix(prefix: str, extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description) -> Affix:

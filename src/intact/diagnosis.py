@@ -80,27 +80,35 @@ def _differences(current: Description, facts: Facts) -> tuple[Difference, ...]:
 
 def _best(facts: Facts, rules: list[Rule], taken: list[Finding]) -> Finding | None:
     """The explanation to take next: loss-free first, then the one that covers most, then table order."""
-    offers = [offer for rule in rules for offer in rule.detect(facts) if _acceptable(offer, facts, taken)]
-    return max(offers, key=_merit, default=None)
+    marks = {d.mark for d in facts.differences}
+    offers: list[Finding] = []
+    for rule in rules:
+        if not marks and rule.needs_model:
+            continue  # nothing differs, so there is nothing to explain
+        for offer in rule.detect(facts):
+            if offer.explains == marks and _merit(offer)[0] and _acceptable(offer, facts, marks, taken):
+                return offer  # loss-free and complete: no later rule can do better
+            offers.append(offer)
+    offers.sort(key=_merit, reverse=True)
+    return next((offer for offer in offers if _acceptable(offer, facts, marks, taken)), None)
 
 
 def _merit(finding: Finding) -> tuple[bool, int]:
     return (finding.step is not None and finding.step.lossless, len(finding.explains))
 
 
-def _acceptable(offer: Finding, facts: Facts, taken: list[Finding]) -> bool:
+def _acceptable(offer: Finding, facts: Facts, marks: set[Mark], taken: list[Finding]) -> bool:
     """Whether an explanation speaks of differences that are there, and its step leads on."""
-    marks = {d.mark for d in facts.differences}
-    if not offer.explains <= marks or (offer.step is None and not offer.explains and any(t.code == offer.code for t in taken)):
+    if not offer.explains <= marks:
         return False
     if offer.step is None:
-        return bool(offer.explains) or not facts.differences
+        return bool(offer.explains) or not any(finding.code == offer.code for finding in taken)
     if offer.step in [finding.step for finding in taken]:
         return False
     if not offer.explains:
         return True
     after = {d.mark for d in compare(offer.step.predict(facts.found), facts.expected)}
-    return len(after) < len(marks) or len(after & marks) < len(marks)
+    return len(after & marks) < len(marks)
 
 
 def unexplained(diagnosis: Diagnosis) -> Iterator[Difference]:

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from intact.core.rule import Facts
 from intact.core.tensor import TensorInfo
@@ -40,13 +41,14 @@ class Family:
         return sorted(set(self.expected) - set(self.found))
 
 
-def families(facts: Facts) -> list[Family]:
-    """Returns the outermost numbered families whose indices are not the same on both sides."""
+@lru_cache(maxsize=4)
+def families(facts: Facts) -> tuple[Family, ...]:
+    """Returns the outermost numbered families whose indices are not the same on both sides; kept for the rules that ask next."""
     touched = {path for d in facts.differences if d.kind in ("missing", "unexpected") for path, _, _ in splits(d.key)}
     found, expected = _layers(facts.found.tensors, touched), _layers(facts.expected.tensors, touched)
     both = [Family(path, found[path], expected[path]) for path in sorted(set(found) & set(expected))]
     unequal = [family for family in both if set(family.found) != set(family.expected)]
-    return [f for f in unequal if not any(_contains(outer, f) for outer in unequal)]
+    return tuple(f for f in unequal if not any(_contains(outer, f) for outer in unequal))
 
 
 def splits(key: str) -> Iterator[tuple[str, int, str]]:

@@ -43,7 +43,7 @@ class Rename:
                 continue
             if new in tensors:
                 raise ValueError(f"two tensors would be named {new!r}")
-            tensors[new] = tensor if new == key else replace(tensor, key=new, nest="")
+            tensors[new] = tensor if new == key else tensor.moved(new)
         ties = (tuple(self._new.get(key, key) for key in group if key not in self._gone) for group in found.ties)
         return replace(found, tensors=tensors, ties=tuple(group for group in ties if len(group) > 1))
 

@@ -33,7 +33,7 @@ class Unnest:
         """Returns the description of what stands under the place, with keys relative to it."""
         aside = frozenset(self.aside)
         tensors = {
-            new: replace(tensor, key=new, nest="")
+            new: tensor.moved(new)
             for key, tensor in found.tensors.items()
             if key not in aside and (new := relative(key, self.at)) is not None
         }
