@@ -35,7 +35,7 @@ def inspect(path: Path) -> Report:
         >>> report.found.tensors["fc.weight"].shape
         (10, 512)
     """
-    from intact.examination import describe
+    from intact.outlook import describe
 
     return describe(path)
 

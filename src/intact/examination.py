@@ -10,16 +10,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from intact.containers import open_container
 from intact.core.container import Container
 from intact.core.description import Description, Source
-from intact.core.finding import Finding
 from intact.core.report import VERDICTS, Report, Target, verdict_of
 from intact.core.rule import Facts, Migration
 from intact.diagnosis import Diagnosis, diagnose
 from intact.errors import CannotRead, IntactError, LoadRefused, ModelError
+from intact.outlook import finding_of, notes_of
 from intact.rules import RULES
 
 if TYPE_CHECKING:
@@ -75,20 +75,6 @@ def build(model: Model) -> torch.nn.Module:
             f"the model is a `{type(built or model).__name__}`, not a torch.nn.Module or a function that returns one"
         )
     return built
-
-
-def describe(path: PathLike) -> Report:
-    """Returns the report on what a checkpoint holds.
-
-    Raises:
-        CannotRead: It is no checkpoint that can be read.
-    """
-    container = open_container(path)
-    try:
-        found = container.describe()
-        return Report(container.source, None, _notes(container), found=found)
-    finally:
-        container.close()
 
 
 def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None = None) -> Examination:
@@ -174,25 +160,16 @@ def _holds(container: Container, model: torch.nn.Module | None, source: str, dty
     return held is not None and values_equal_after_cast(container, source, dtype, held)
 
 
-def _notes(container: Container) -> tuple[Finding, ...]:
-    notes: tuple[IntactError, ...] = getattr(container, "notes", ())
-    return tuple(_finding(note, "warning") for note in notes)
-
-
-def _finding(error: IntactError, severity: Any) -> Finding:
-    return Finding(error.code, severity, error.message, evidence=error.evidence, help=error.help)
-
-
 def _unreadable(path: PathLike, model: torch.nn.Module | None, error: CannotRead) -> Report:
     from intact.containers import size_on_disk
 
     source = Source(os.fspath(path), "", size_on_disk(path))
     target = Target(type(model).__name__, len(_expected(model).tensors)) if model is not None else None
-    return Report(source, target, (_finding(error, "error"),))
+    return Report(source, target, (finding_of(error, "error"),))
 
 
 def _report(container: Container, facts: Facts, diagnosis: Diagnosis, model: torch.nn.Module | None) -> Report:
-    findings = sorted((*_notes(container), *diagnosis.findings), key=lambda f: -VERDICTS.index(verdict_of((f,))))
+    findings = sorted((*notes_of(container), *diagnosis.findings), key=lambda f: -VERDICTS.index(verdict_of((f,))))
     target = Target(type(model).__name__, len(facts.expected.tensors)) if model is not None else None
     matched = _matched(facts, diagnosis)
     return Report(

@@ -1,0 +1,40 @@
+"""A checkpoint alone: what it is and what it holds, without a model, without rules, and so without waiting.
+
+`intact inspect` ends here. What a container noticed while it was opened (trailing bytes, an index that disagrees) becomes a
+finding, and so does the reason why a file cannot be opened at all.
+"""
+
+from __future__ import annotations
+
+import os
+
+from intact.containers import open_container
+from intact.core.container import Container
+from intact.core.finding import Finding, Severity
+from intact.core.report import Report
+from intact.errors import IntactError
+
+
+def describe(path: str | os.PathLike[str]) -> Report:
+    """Returns the report on what a checkpoint holds.
+
+    Raises:
+        CannotRead: It is no checkpoint that can be read.
+    """
+    container = open_container(path)
+    try:
+        found = container.describe()
+        return Report(container.source, None, notes_of(container), found=found)
+    finally:
+        container.close()
+
+
+def notes_of(container: Container) -> tuple[Finding, ...]:
+    """Returns what a container noticed without being hindered by it, as warnings."""
+    notes: tuple[IntactError, ...] = getattr(container, "notes", ())
+    return tuple(finding_of(note, "warning") for note in notes)
+
+
+def finding_of(error: IntactError, severity: Severity) -> Finding:
+    """Returns a typed error as the finding that a report prints."""
+    return Finding(error.code, severity, error.message, evidence=error.evidence, help=error.help)
