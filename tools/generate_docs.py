@@ -22,9 +22,9 @@ WITHOUT_RULE = {
 
 def pages() -> dict[Path, str]:
     """Returns every file of docs/codes/ with its text."""
-    from intact.rules import RULES
+    from intact.rules import PAGES
 
-    texts = {rule.code: rule.page.strip() for rule in RULES}
+    texts = {code: text.strip() for code, text in PAGES.items()}
     files = {OUT / f"{code}.md": page(code, text) for code, text in texts.items()}
     files[OUT / "README.md"] = overview(texts)
     return files
