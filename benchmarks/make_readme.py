@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Writes benchmarks/README.md from results/*.json; `--check` only says whether it is up to date."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+README = HERE / "README.md"
+INTRODUCTION = """<!-- generated from results/*.json by benchmarks/make_readme.py -->
+# Benchmarks
+
+Each file `bench_*.py` asks one question, checks that all contestants return equal values, and then times them in turn on the same
+file. `make bench` measures again and writes this page. Ratios within one table mean something; absolute figures are those of the
+machine named below it. At small size every benchmark also runs as an ordinary test, without judging times.
+"""
+
+
+def text() -> str:
+    """Returns the whole page."""
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
+    return "\n".join([INTRODUCTION, *(section(one) for one in records if "benchmark" in one)])
+
+
+def section(one: dict[str, Any]) -> str:
+    """Returns the part of one benchmark."""
+    name = one["benchmark"]
+    lines = [f"## {name}", "", f"{one['question']}", "", f"**{one['answer']}.**", ""]
+    for table in one["tables"]:
+        lines += [*table_lines(table), ""]
+    lines += [
+        machine_line(one),
+        "",
+        f"Record: [results/{name}.json](results/{name}.json) · code: [bench_{name}.py](bench_{name}.py)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def table_lines(table: dict[str, Any]) -> list[str]:
+    """Returns one table; ratios are of medians, with the first row as 1."""
+    rows = table["rows"]
+    with_memory = any(row["peak_bytes"] for row in rows)
+    first = statistics.median(rows[0]["runs_s"])
+    sizes = ", ".join(f"{amount(name, value)}" for name, value in table["parameters"].items())
+    lines = [
+        f"**{table['title']}** ({sizes}; {len(rows[0]['runs_s'])} runs)",
+        "",
+        f"| contestant | median ms | best ms | ratio |{' peak memory |' if with_memory else ''}",
+        f"| --- | --: | --: | --: |{' --: |' if with_memory else ''}",
+    ]
+    for row in rows:
+        median = statistics.median(row["runs_s"])
+        figures = [f"{median * 1e3:,.1f}", f"{min(row['runs_s']) * 1e3:,.1f}", f"{median / first:.2f}"]
+        figures += [f"{row['peak_bytes'] / 2**20:,.0f} MiB"] if with_memory else []
+        lines.append(f"| {row['contestant']} | {' | '.join(figures)} |")
+    return lines
+
+
+def amount(name: str, value: int | str) -> str:
+    """Returns one parameter with its unit."""
+    if name == "file_bytes":
+        return f"{int(value) / 2**30:.2f} GiB" if int(value) >= 2**30 else f"{int(value) / 2**20:.1f} MiB"
+    return f"{int(value):,} {name}"
+
+
+def machine_line(one: dict[str, Any]) -> str:
+    """Returns what the figures depend on, in one paragraph."""
+    m = one["machine"]
+    libraries = ", ".join(f"{name} {m[name]}" for name in ("torch", "safetensors", "numpy"))
+    return (
+        f"{one['date']}; {m['cpu']}, {m['cores']} cores, {m['memory_bytes'] / 2**30:.0f} GiB; {m['system']}, {m['file_system']}; "
+        f"Python {m['python']}, {libraries}; page cache {one['cache']}."
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the page, or says with `--check` whether it is what would be written."""
+    wanted = text()
+    if README.exists() and README.read_text(encoding="utf-8") == wanted:
+        return 0
+    print(f"differs: {README.name}")
+    if "--check" in arguments:
+        return 1
+    README.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

