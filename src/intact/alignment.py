@@ -39,7 +39,7 @@ WRAPPERS = frozenset(
 )
 """Names under which torch, FSDP, fairscale and Lightning keep the module that they wrap."""
 
-AVERAGED = re.compile(r"(?:^|[._\[\]-])(ema|swa|avg|averaged?|shadow|polyak|moving)(?:$|[._\[\]-]|\d)|ema$", re.IGNORECASE)
+AVERAGED = re.compile(r"(?:^|[._\[\]-])(?i:ema|swa|avg|averaged|shadow|polyak)(?:$|[._\[\]-]|\d)|[a-z](?:EMA|Ema|SWA|Swa)$")
 
 
 def says_averaged(name: str) -> bool:
@@ -172,7 +172,7 @@ def find_affixes(found: Description, expected: Description) -> tuple[Affix, ...]
     smaller = min(len(extra), len(missing))
     if max((option.same_shapes for option in options), default=0) < smaller:  # else nothing between the parts can do better
         options += [_without_tokens(dropped, extra, missing) for dropped in _inner_tokens(extra, missing, found, expected)]
-    if not options:
+    if not any(option.pairs for option in options):
         options += [_without_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(extra, missing)]
         options += [_with_prefix(prefix, extra, missing) for prefix in _undotted_prefixes(missing, extra)]
     least = max(1.0, 0.5 * smaller)
