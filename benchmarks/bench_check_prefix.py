@@ -1,6 +1,6 @@
 """How long does `intact.check` take to find one cause behind 40,000 differences, beyond importing torch?
 
-The checkpoint has 20,000 keys that all start with `module.`, and the model has the same without it. Beside it stands what somebody
+The checkpoint has 20,000 keys that start with `module.`, and the model has the same without it. Beside it stands what somebody
 who already knows the cause writes by hand (torch.load, strip the prefix, load_state_dict): it diagnoses nothing, and shows how
 much work there is. Both models must hold the same values in the end.
 """

@@ -1,6 +1,6 @@
 """What all benchmarks share: the machine they ran on, runs in turn, and the record that is kept of them.
 
-Contestants run alternately, in an order that is shuffled anew in every round, so that a machine that grows slower does so for all.
+Contestants run alternately, in an order shuffled anew in every round, so that a machine that grows slower does so for all.
 Ratios within one record mean something; absolute figures are those of one machine.
 """
 
