@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from intact.containers.json_members import decoder, members
+from intact.containers.shown import shown, shown_list
 from intact.core.container import Storage, TensorRecord
 from intact.core.description import Description, Extra, Source, Writer
 from intact.core.tensor import TensorInfo
@@ -31,9 +32,6 @@ HEADER_LIMIT_BYTES = 100_000_000
 
 RANK_LIMIT = 64
 """Most dimensions of a tensor; numpy and torch stop there."""
-
-EXTRA_TEXT_LIMIT = 200
-"""Characters of a metadata value that a description keeps; training tools put whole configurations there."""
 
 PROBLEMS_LISTED = 20
 """How many contradictions of a header an error lists as evidence; the count is always complete."""
@@ -151,7 +149,7 @@ class SafetensorsContainer:
     def describe(self) -> Description:
         """Returns its tensors in the order of their bytes, and its metadata as extras."""
         tensors = {key: TensorInfo(key, span.dtype, span.shape, source=key) for key, span in self._spans.items()}
-        extras = tuple(Extra(f"{METADATA}.{name}", "str", _short(text)) for name, text in self._metadata.items())
+        extras = tuple(Extra(f"{METADATA}.{name}", "str", shown(text)) for name, text in self._metadata.items())
         return Description(tensors=tensors, extras=extras, meaningful_order=False)
 
     def objects(self) -> dict[str, TensorRecord]:
@@ -170,7 +168,7 @@ class SafetensorsContainer:
 
     def storage_bytes(self, storage: Storage) -> memoryview:
         """Returns the bytes of one tensor."""
-        return self._file.view(storage.begin, storage.begin + storage.size_bytes, what=f"`{_short(storage.name)}`")
+        return self._file.view(storage.begin, storage.begin + storage.size_bytes, what=f"`{shown(storage.name)}`")
 
     def close(self) -> None:
         """Releases the file."""
@@ -223,7 +221,7 @@ def _spans_of(file: BoundedFile, raw: Mapping[str, msgspec.Raw]) -> Mapping[str,
         try:
             spans[key] = _span(value)
         except ValueError as error:  # noqa: PERF203 - every entry is judged, so that one error names them all
-            problems[key] = f"`{_short(key)}`: {error}"
+            problems[key] = f"`{shown(key)}`: {error}"
     ordered = dict(sorted(spans.items(), key=lambda item: item[1][2:]))
     if not problems:
         problems = _misplaced(ordered)
@@ -292,10 +290,10 @@ def _misplaced(ordered: Mapping[str, Span]) -> dict[str, str]:
 
 
 def _misplacement(key: str, begin: int, end: int, previous: str, reached: int) -> str:
-    before = f"`{_short(previous)}`" if previous else "the header"
+    before = f"`{shown(previous)}`" if previous else "the header"
     if begin < reached:
-        return f"{before} and `{_short(key)}` overlap: the bytes [{begin}, {min(reached, end)}) belong to both"
-    return f"`{_short(key)}` begins {begin - reached} bytes behind the end of {before}: a gap, which the format forbids"
+        return f"{before} and `{shown(key)}` overlap: the bytes [{begin}, {min(reached, end)}) belong to both"
+    return f"`{shown(key)}` begins {begin - reached} bytes behind the end of {before}: a gap, which the format forbids"
 
 
 def _refuse_truncated(file: BoundedFile, spans: Mapping[str, Span], data_begin: int, end: int) -> None:
@@ -313,7 +311,7 @@ def _refuse_truncated(file: BoundedFile, spans: Mapping[str, Span], data_begin: 
             "size_bytes": file.size_bytes,
             "whole_tensors": whole,
             "tensors": len(spans),
-            "first_cut": next(_short(key) for key, span in spans.items() if span.end > there),
+            "first_cut": next(shown(key) for key, span in spans.items() if span.end > there),
         },
         help="fetch or copy the file again, and compare its size with the original",
     )
@@ -342,7 +340,7 @@ def _bad_header(file: BoundedFile, *problems: str, keys: tuple[str, ...] = ()) -
         evidence={
             "problems": list(problems[:PROBLEMS_LISTED]),
             "problem_count": len(problems),
-            "keys": [_short(key) for key in keys[:PROBLEMS_LISTED]],
+            "keys": shown_list(keys, PROBLEMS_LISTED),
         },
         help="fetch the file again, or write it again with the program that made it",
     )
@@ -350,11 +348,7 @@ def _bad_header(file: BoundedFile, *problems: str, keys: tuple[str, ...] = ()) -
 
 def _writer(metadata: Mapping[str, str]) -> Writer:
     form = metadata.get("format")
-    return Writer(NAME, "", f"{METADATA} says format: {_short(form)}" if form else "the layout of the file")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= EXTRA_TEXT_LIMIT else f"{text[:EXTRA_TEXT_LIMIT]}… ({len(text)} characters)"
+    return Writer(NAME, "", f"{METADATA} says format: {shown(form)}" if form else "the layout of the file")
 
 
 def _stride(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,189 @@
+"""Every format that intact opens, and the way from a path to an opened container.
+
+What a file is, is decided by its content and never by its name. Formats with an unmistakable beginning are asked first, then the
+files that are no checkpoints (see `impostors`), then plain pickles, which begin with almost anything. A format's code is imported
+only for files that begin as that format does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from intact.containers.folders import located
+from intact.core.container import Container
+from intact.errors import IntactError
+from intact.files.reading import BoundedFile
+from intact.plugins import Table
+
+HEAD_BYTES = 256
+"""How much of a file the patterns of the built-in formats look at."""
+
+
+class Format(Protocol):
+    """One format: whether a file is one, and how it is opened."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether a match leaves no doubt; the others are asked after the files that are no checkpoints."""
+        ...
+
+    def matches(self, file: BoundedFile) -> bool:
+        """Tells whether a file is of this format, whole or damaged, from a few bytes."""
+        ...
+
+    def open_file(self, file: BoundedFile) -> Container:
+        """Returns the opened container, which keeps the file.
+
+        Raises:
+            CannotRead: It cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A format of this package, imported when a file begins as it does.
+
+    Attributes:
+        module: Where `matches` and `open_file` are.
+        begins: What the first bytes look like, so that other files do not import the module.
+        certain: Whether a match leaves no doubt.
+    """
+
+    module: str
+    begins: re.Pattern[bytes]
+    certain: bool = True
+
+    def matches(self, file: BoundedFile) -> bool:
+        """Tells whether a file is of this format."""
+        return self.begins.match(file.head(HEAD_BYTES)) is not None and bool(self._code().matches(file))
+
+    def open_file(self, file: BoundedFile) -> Container:
+        """Returns the opened container."""
+        container: Container = self._code().open_file(file)
+        return container
+
+    def _code(self) -> Any:
+        return import_module(self.module)
+
+
+_ANYTHING = re.compile(rb"")
+
+FORMATS: Table[Format] = Table(
+    "intact.containers",
+    {
+        "safetensors": BuiltIn("intact.containers.safetensors", re.compile(rb".{8}\{", re.DOTALL)),
+        "sharded": BuiltIn("intact.containers.sharded", re.compile(rb"\s*\{")),
+        "torch-zip": BuiltIn("intact.containers.torch_zip", _ANYTHING),
+        "torch-legacy": BuiltIn("intact.containers.torch_legacy", _ANYTHING),
+        "torch-tar": BuiltIn("intact.containers.torch_tar", _ANYTHING),
+        "plain-pickle": BuiltIn("intact.containers.plain_pickle", _ANYTHING, certain=False),
+    },
+)
+"""Formats by name, in the order in which they are asked."""
+
+_ENDINGS = {
+    ".safetensors": ("safetensors",),
+    ".json": ("sharded",),
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".th"), ("torch-zip", "torch-legacy", "torch-tar", "plain-pickle")),
+    **dict.fromkeys((".pkl", ".pickle"), ("torch-zip", "torch-legacy", "torch-tar", "plain-pickle")),
+    **dict.fromkeys((".onnx", ".gguf", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".tflite", ".gz", ".txt", ".html"), ()),
+}
+"""Ending to the formats that customarily have it; an ending that is not here says nothing."""
+
+
+def open_container(path: str | os.PathLike[str]) -> Container:
+    """Returns the opened checkpoint at a path: a file, the index of a sharded set, or a folder that holds one of either.
+
+    Nothing in it is run, and no tensor byte is read. The caller closes it (`contextlib.closing`).
+
+    Args:
+        path: Where it is.
+
+    Raises:
+        CannotRead: It is not there, is no checkpoint, is damaged, or is too large for what it claims to be; the code says which.
+    """
+    return _opened(located(Path(path), container_name), tuple(FORMATS.builtin()))
+
+
+def open_single(path: str | os.PathLike[str]) -> Container:
+    """Returns the opened checkpoint of one file; a shard is never a set of shards again.
+
+    Raises:
+        CannotRead: As for `open_container`.
+    """
+    return _opened(Path(path), tuple(name for name in FORMATS.builtin() if name != "sharded"))
+
+
+def container_name(path: Path) -> str:
+    """Returns the name of the format that a file has by its content, "" where it is no checkpoint or cannot be read."""
+    from intact.containers.impostors import is_impostor
+
+    try:
+        with BoundedFile(path) as file:
+            for name in FORMATS.builtin():
+                if FORMATS[name].matches(file) and (FORMATS[name].certain or not is_impostor(file)):
+                    return name
+    except IntactError:
+        pass
+    return ""
+
+
+def misnamed(path: str | os.PathLike[str], container: str) -> str | None:
+    """Returns a sentence where the ending of a file's name promises another format than it has, None otherwise.
+
+    Args:
+        path: The file.
+        container: Name of the format it was opened as.
+    """
+    ending = Path(path).suffix.lower()
+    if container in _ENDINGS.get(ending, (container,)):
+        return None
+    return f"its name ends in {ending}, and its content is {container}"
+
+
+def _opened(path: Path, names: tuple[str, ...]) -> Container:
+    file = BoundedFile(path)
+    try:
+        return _recognised(file, names)
+    except IntactError as error:
+        from intact.containers.impostors import second_opinion
+
+        better = second_opinion(file, error)
+        file.close()
+        if better is error:
+            raise
+        raise better from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def _recognised(file: BoundedFile, names: tuple[str, ...]) -> Container:
+    for format_ in (FORMATS[name] for name in names if FORMATS[name].certain):
+        if format_.matches(file):
+            return format_.open_file(file)
+    from intact.containers import impostors
+
+    error = impostors.named(file)
+    if error is not None:
+        raise error
+    for format_ in (*(FORMATS[name] for name in names if not FORMATS[name].certain), *_plugins()):
+        if format_.matches(file):
+            return format_.open_file(file)
+    raise impostors.leftover(file)
+
+
+def _plugins() -> Iterator[Format]:
+    """Formats of other distributions; looked for only when nothing of ours fits, because looking takes longer than opening."""
+    known = set(FORMATS.builtin())
+    return (FORMATS[name] for name in FORMATS if name not in known)
+
+
+__all__ = ["FORMATS", "BuiltIn", "Format", "container_name", "misnamed", "open_container", "open_single"]

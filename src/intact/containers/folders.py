@@ -1,0 +1,218 @@
+"""From a path that a user names to the one file that holds, or leads to, a checkpoint.
+
+A folder is taken for what its files say: a set with an index, one checkpoint among configuration and training state, or something
+that is not one checkpoint and is named for what it is. Where two files could be meant, the user has to say which.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from intact.containers.shown import listed, shown, shown_list
+from intact.core.keys import natural_order
+from intact.core.wording import count
+from intact.errors import CannotRead, Damaged, IntactError, NotACheckpoint
+
+ENTRIES_LIMIT = 20_000
+"""Entries of a folder that are looked at; a folder of a training run has hundreds."""
+
+NEAR_ENOUGH = 70
+"""Similarity of two names, of 100, from which one is offered for the other."""
+
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".th", ".t7", ".pkl", ".pickle", ".tar")
+"""Endings of checkpoints; asked only where no file of a folder has the content of one."""
+
+_COMPANIONS = re.compile(
+    r"^(optimizer|optim|scheduler|lr_scheduler|scaler|grad_scaler|sampler|rng_state|random_states|training_args|trainer_state)"
+    r"(_\w+)?\.\w+$"
+)
+"""What training programs put beside the weights of one and the same checkpoint."""
+
+_SHARD = re.compile(r"-\d{2,6}-of-\d{2,6}\.\w+$")
+
+Recognise = Callable[[Path], str]
+"""Path of a file to the name of its container by content, "" for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What a folder holds, by kind of entry, each list in natural order."""
+
+    path: Path
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    dangling: tuple[str, ...]
+
+
+def located(path: Path, recognise: Recognise) -> Path:
+    """Returns the file to open for a path that a user named.
+
+    Args:
+        path: A file or a folder.
+        recognise: Tells the container of a file.
+
+    Raises:
+        CannotRead: There is nothing, or it may not be read.
+        Damaged: A link leads nowhere (`file/dangling-link`).
+        NotACheckpoint: A folder holds none, several, or another kind of checkpoint.
+    """
+    try:
+        is_folder = path.is_dir()
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _not_there(path) from None
+    except (OSError, ValueError) as error:
+        raise CannotRead(f"cannot be read: {getattr(error, 'strerror', None) or error}", path=str(path)) from None
+    return _in_folder(_listing(path), recognise) if is_folder else path
+
+
+def _not_there(path: Path) -> CannotRead:
+    if os.path.islink(path):
+        return Damaged(
+            f"it is a link to {shown(os.readlink(path))}, which is not there",
+            code="file/dangling-link",
+            path=str(path),
+            evidence={"target": os.readlink(path)},
+            help="copy the file itself, with links resolved (cp -L), or download it again",
+        )
+    if not path.parent.is_dir():
+        return CannotRead(
+            f"there is no such file, and no folder {shown(str(path.parent))}", path=str(path), help="correct the path"
+        )
+    near = _nearest(path)
+    return CannotRead(
+        "there is no such file or folder",
+        path=str(path),
+        evidence={"nearest": near},
+        help=f"did you mean {path.parent / near}?" if near else "correct the path",
+    )
+
+
+def _nearest(path: Path) -> str:
+    from rapidfuzz import process
+
+    listing = _listing(path.parent)
+    found = process.extractOne(path.name, (*listing.files, *listing.folders), score_cutoff=NEAR_ENOUGH)
+    return str(found[0]) if found else ""
+
+
+def _listing(path: Path) -> _Listing:
+    files: list[str] = []
+    folders: list[str] = []
+    dangling: list[str] = []
+    try:
+        with os.scandir(path) as entries:
+            for entry, _ in zip(entries, range(ENTRIES_LIMIT), strict=False):
+                kind = folders if entry.is_dir() else files if entry.is_file() else dangling if entry.is_symlink() else None
+                if kind is not None:
+                    kind.append(entry.name)
+    except OSError as error:
+        raise CannotRead(f"cannot be read: {error.strerror or error}", path=str(path)) from None
+    return _Listing(path, *(tuple(sorted(names, key=natural_order)) for names in (files, folders, dangling)))
+
+
+def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
+    _refuse_other_layouts(folder)
+    visible = [name for name in folder.files if not name.startswith(".")]
+    indexes = [name for name in visible if name.endswith("index.json") and recognise(folder.path / name) == "sharded"]
+    holding = [name for name in visible if not name.endswith(".json") and recognise(folder.path / name)]
+    candidates = [name for name in holding if not _COMPANIONS.match(name)] or ([] if indexes else holding)
+    if indexes:
+        candidates = [
+            *indexes,
+            *(name for name in candidates if not _SHARD.search(name) and not _named_by(folder.path, indexes, name)),
+        ]
+    if not candidates:
+        candidates = [name for name in visible if name.endswith(_SUFFIXES)][:1]
+    if not candidates:
+        raise _nothing(folder)
+    if len(candidates) > 1:
+        raise _several(folder, candidates)
+    return folder.path / candidates[0]
+
+
+def _named_by(folder: Path, indexes: Iterable[str], name: str) -> bool:
+    """Tells whether an index names a file as one of its shards; an index that cannot be read names none."""
+    from intact.containers.shard_index import read_index
+    from intact.files.reading import BoundedFile
+
+    for index in indexes:
+        with suppress(IntactError), BoundedFile(folder / index) as file:
+            if name in read_index(file).home.values():
+                return True
+    return False
+
+
+def _refuse_other_layouts(folder: _Listing) -> None:
+    if ".metadata" in folder.files or any(name.endswith(".distcp") for name in folder.files):
+        raise _other(
+            folder,
+            "a folder of torch.distributed.checkpoint, which is not read yet",
+            "file/foreign-format",
+            "torch.distributed.checkpoint.format_utils.dcp_to_torch_save makes one file of it; it unpickles .metadata: only if you trust it",
+        )
+    if "saved_model.pb" in folder.files:
+        raise _other(
+            folder,
+            "a SavedModel folder of TensorFlow",
+            "file/foreign-format",
+            "load it in TensorFlow, and save the arrays as safetensors",
+        )
+    if "data.pkl" in folder.files and ("data" in folder.folders or "version" in folder.files):
+        raise _other(
+            folder,
+            "the unpacked content of a torch archive, whose files `torch.load` reads only as one zip",
+            "file/unpacked-archive",
+            f"pack it again without compression: cd {folder.path.parent} && zip -0 -r {folder.path.name}.pt {folder.path.name}",
+        )
+
+
+def _other(folder: _Listing, what: str, code: str, help: str) -> NotACheckpoint:  # noqa: A002 - the word of every error
+    return NotACheckpoint(f"it is {what}", code=code, path=str(folder.path), evidence=_contents(folder), help=help)
+
+
+def _several(folder: _Listing, names: list[str]) -> NotACheckpoint:
+    return NotACheckpoint(
+        f"the folder holds {count(len(names), 'checkpoint')}: {listed(names, 5)}",
+        code="file/several-checkpoints",
+        path=str(folder.path),
+        evidence={
+            "checkpoints": shown_list(names),
+            "modified_s": {shown(name): int(os.stat(folder.path / name).st_mtime) for name in names[:50]},
+        },
+        help=f"name the one that is meant, for example {folder.path / names[0]}",
+    )
+
+
+def _nothing(folder: _Listing) -> IntactError:
+    if folder.dangling:
+        return Damaged(
+            f"the folder holds {count(len(folder.dangling), 'link')} to files that are not there: {listed(folder.dangling)}",
+            code="file/dangling-link",
+            path=str(folder.path),
+            evidence=_contents(folder),
+            help="copy the folder with its links resolved (cp -L), or download the checkpoint again",
+        )
+    files, folders = count(len(folder.files), "file"), count(len(folder.folders), "folder")
+    there = f": {listed((*folder.files, *(name + '/' for name in folder.folders)), 8)}" if folder.files or folder.folders else ""
+    return NotACheckpoint(
+        f"none of the {files} and {folders} in it is a checkpoint{there}" if there else "the folder is empty",
+        code="file/not-a-checkpoint",
+        path=str(folder.path),
+        evidence=_contents(folder),
+        help="name the folder or file that holds the weights"
+        + (f", perhaps in {listed(folder.folders)}" if folder.folders else ""),
+    )
+
+
+def _contents(folder: _Listing) -> dict[str, list[str]]:
+    return {
+        "files": shown_list(folder.files),
+        "folders": shown_list(folder.folders),
+        "dangling_links": shown_list(folder.dangling),
+    }

@@ -1,0 +1,132 @@
+"""The index file of a sharded set: which key should be in which shard, as text that anybody may have written.
+
+Names of shards must stay inside the folder of the index as they are written: relative, without a step upwards. Whether such a
+name is a link is not asked, because the cache of a hub keeps every file of a snapshot as a link to a blob outside of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from intact.containers.json_members import decoder, members
+from intact.containers.shown import listed, shown, shown_list
+from intact.errors import CannotRead, Damaged
+from intact.files.reading import BoundedFile
+
+INDEX_SUFFIX = ".index.json"
+
+INDEX_LIMIT_BYTES = 1 << 27
+"""Largest index that is read; one of 100,000 keys takes about 10 MB."""
+
+SHARDS_LIMIT = 10_000
+"""Most shards of a set; the largest published models have a few hundred."""
+
+NAME_LIMIT = 1_024
+"""Characters of a shard's name, path included."""
+
+_texts = decoder(dict[str, str])
+_scalar = decoder(str | int | float)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What an index file says.
+
+    Attributes:
+        path: The index file; shards are named relative to its folder.
+        size_bytes: Of the index file.
+        home: Key to name of the shard that should hold it, without `./` and the like.
+        metadata: Its plain facts, as text.
+    """
+
+    path: Path
+    size_bytes: int
+    home: Mapping[str, str]
+    metadata: Mapping[str, str]
+
+
+def is_index(file: BoundedFile) -> bool:
+    """Tells whether a file is a JSON document that maps keys to shards."""
+    if not file.head(256).lstrip().startswith(b"{") or file.size_bytes > INDEX_LIMIT_BYTES:
+        return False
+    if file.path.name.endswith(INDEX_SUFFIX):
+        return True
+    return re.search(rb'"weight_map"\s*:\s*\{', file.view(0, file.size_bytes)) is not None
+
+
+def read_index(file: BoundedFile) -> Index:
+    """Returns what an index file says, checked for form and for names that lead out of the folder.
+
+    Raises:
+        Damaged: It is not valid (`file/bad-header`).
+        CannotRead: A name leads out of the folder (`safety/path-traversal`).
+    """
+    try:
+        raw = members(file.view(0, file.size_bytes))
+        if "weight_map" not in raw:
+            raise ValueError("it has no `weight_map`")
+        members(raw["weight_map"])
+        home = _texts(raw["weight_map"])
+        names = _checked_names(home.values())
+    except ValueError as error:
+        raise Damaged(
+            f"the index is not valid: {error}",
+            code="file/bad-header",
+            path=str(file.path),
+            evidence={"size_bytes": file.size_bytes},
+            help="fetch the index again; without it, name the shards one by one",
+        ) from None
+    _refuse_leading_out(file.path, names)
+    normal = {name: str(PurePosixPath(name)) for name in names}
+    return Index(file.path, file.size_bytes, {key: normal[name] for key, name in home.items()}, _facts(raw.get("metadata")))
+
+
+def _checked_names(names: Iterable[str]) -> set[str]:
+    distinct = set(names)
+    if not distinct:
+        raise ValueError("its `weight_map` is empty")
+    if len(distinct) > SHARDS_LIMIT:
+        raise ValueError(f"it names {len(distinct):,} shards, and {SHARDS_LIMIT:,} are the limit")
+    if any(not 0 < len(name) <= NAME_LIMIT for name in distinct):
+        raise ValueError(f"the name of a shard is empty or longer than {NAME_LIMIT:,} characters")
+    return distinct
+
+
+def _refuse_leading_out(path: Path, names: Iterable[str]) -> None:
+    outside = sorted(name for name in names if not _stays_inside(name))
+    if not outside:
+        return
+    raise CannotRead(
+        f"the index leads out of its folder: {listed(outside)}",
+        code="safety/path-traversal",
+        path=str(path),
+        evidence={"names": shown_list(outside), "name_count": len(outside)},
+        help="do not use this checkpoint before you know who wrote the index; shards belong beside it",
+    )
+
+
+def _stays_inside(name: str) -> bool:
+    """Judges the name as text: no root, no step upwards, nothing that another system takes for a drive or a separator."""
+    path = PurePosixPath(name)
+    plain = not (set(name) & set("\\\0") or re.match(r"[A-Za-z]:", name))
+    return plain and bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _facts(raw: msgspec.Raw | None) -> Mapping[str, str]:
+    """Returns the members of `metadata` that are single values; every reader ignores what it does not know there."""
+    facts: dict[str, str] = {}
+    try:
+        pairs = members(raw) if raw is not None else {}
+    except ValueError:
+        return facts
+    for name, value in pairs.items():
+        try:
+            facts[name] = shown(str(_scalar(value)))
+        except ValueError:  # noqa: PERF203 - a nested value is no plain fact
+            continue
+    return facts
