@@ -1,70 +1,43 @@
 """Archives and compressed files around something else: which kind it is, and which member looks like the checkpoint.
 
-Only directories and the first bytes of members are read; nothing is unpacked. Every length is held against the file and every
-list of members is bounded, so that an archive made to burst costs no more than its directory.
+Nothing is unpacked but the first bytes, and those only in memory and only so many as it takes to see what is inside.
 """
 
 from __future__ import annotations
 
 import bz2
 import lzma
-import struct
+import re
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from intact.containers.shown import shown, shown_list
-from intact.errors import Damaged, IntactError, NotACheckpoint
+from intact.containers.listings import TAR_BLOCK_BYTES, Member, is_tar_header, tar_members, zip_directory, zip_members
+from intact.containers.shown import listed, shown, shown_list
+from intact.errors import CannotRead, Damaged, IntactError, NotACheckpoint
 from intact.files.reading import BoundedFile
 
-MEMBERS_LIMIT = 10_000
-"""Members of an archive that are looked at; bundles have a few, and a directory of this length is read in 20 ms."""
+PACKED_LIMIT_BYTES = 1 << 22
+"""How many compressed bytes are given to a decompressor; a bzip2 block of 900,000 bytes is the largest unit."""
 
-PEEKED_LIMIT = 64
-"""Members whose first bytes are looked at."""
-
-PEEK_BYTES = 512
-"""How much of a member or of a compressed file is looked at: enough for the magic of a tar, the longest."""
-
-COMPRESSED_PEEK_BYTES = 1 << 16
-"""How many compressed bytes are given to a decompressor for that; a bzip2 block may need more, and then nothing is said."""
+UNPACKED_LIMIT_BYTES = 1 << 22
+"""How many bytes are unpacked to see what is inside, and for a tar its first members; takes some 20 ms."""
 
 LZMA_MEMORY_LIMIT_BYTES = 1 << 26
 """A hostile xz file may ask for a dictionary of 4 GiB; honest ones at the highest setting take 65 MB."""
 
 SHOWN_MEMBERS = 20
 
-_TAR_BLOCK = 512
-_ZIP_END = struct.Struct("<4s4H2IH")
-_ZIP64_END = struct.Struct("<4sQ2H2I4Q")
-_ZIP64_LOCATOR = struct.Struct("<4sIQI")
-_ZIP_ENTRY = struct.Struct("<4s6H3I5H2I")
-_ZIP_COMMENT_LIMIT_BYTES = 65_535
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One file of an archive.
-
-    Attributes:
-        name: As the archive writes it.
-        head: Its first bytes, unpacked; empty where they were not looked at.
-    """
-
-    name: str
-    head: bytes = b""
-
 
 def wrapped(file: BoundedFile) -> IntactError | None:
     """Returns what an archive or a compressed file is, as the error to raise; None for anything else."""
-    head = file.head(_TAR_BLOCK)
+    head = file.head(TAR_BLOCK_BYTES)
     for magic, name, peek in _COMPRESSED:
         if head.startswith(magic):
             return _compressed(file, name, peek)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
         return _zip(file)
-    if _is_tar_header(head):
-        return _bundle(file, "tar", list(_tar_members(file)), f"tar -xf {file.path.name}")
+    if is_tar_header(head):
+        return _bundle(file, "tar", list(tar_members(file.view(0, file.size_bytes))), f"tar -xf {file.path.name}")
     return None
 
 
@@ -76,41 +49,45 @@ def content_name(head: bytes) -> str:
         return "pickle"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100_000_000:
         return "safetensors"
-    return "tar archive" if _is_tar_header(head) else ""
+    return "tar archive" if is_tar_header(head) else ""
 
 
 # --- compressed files
 
 
-def _compressed(file: BoundedFile, name: str, peek: Callable[[bytes], bytes] | None) -> IntactError:
+def _compressed(file: BoundedFile, name: str, unpack: Callable[[bytes], bytes] | None) -> IntactError:
     try:
-        inside = content_name(peek(file.head(COMPRESSED_PEEK_BYTES))) if peek else ""
+        content = unpack(file.head(PACKED_LIMIT_BYTES)) if unpack else b""
     except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError, MemoryError):
-        inside = ""
+        content = b""
+    command = f"{_UNPACKERS.get(name, name)} {file.path.name}"
+    if is_tar_header(content[:TAR_BLOCK_BYTES]):
+        return _bundle(file, f"{name}-compressed tar", list(tar_members(memoryview(content))), f"tar -xf {file.path.name}")
+    inside = content_name(content)
     around = f" around a {inside}" if inside else ""
     return NotACheckpoint(
         f"it is {name}-compressed data{around}; the file inside has to be unpacked first",
         code="file/wrapped-archive",
         path=str(file.path),
         evidence={"compression": name, "inside": inside, "size_bytes": file.size_bytes},
-        help=f"unpack it ({_UNPACKERS.get(name, name)} {file.path.name}), and name what comes out",
+        help=f"unpack it ({command}), and name what comes out",
     )
 
 
 def _gunzip(data: bytes) -> bytes:
-    return zlib.decompressobj(31).decompress(data, PEEK_BYTES)
+    return zlib.decompressobj(31).decompress(data, UNPACKED_LIMIT_BYTES)
 
 
 def _inflate(data: bytes) -> bytes:
-    return zlib.decompressobj(15).decompress(data, PEEK_BYTES)
+    return zlib.decompressobj(15).decompress(data, UNPACKED_LIMIT_BYTES)
 
 
 def _bunzip(data: bytes) -> bytes:
-    return bz2.BZ2Decompressor().decompress(data, PEEK_BYTES)
+    return bz2.BZ2Decompressor().decompress(data, UNPACKED_LIMIT_BYTES)
 
 
 def _unxz(data: bytes) -> bytes:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY_LIMIT_BYTES).decompress(data, PEEK_BYTES)
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY_LIMIT_BYTES).decompress(data, UNPACKED_LIMIT_BYTES)
 
 
 _COMPRESSED: tuple[tuple[bytes, str, Callable[[bytes], bytes] | None], ...] = (
@@ -139,7 +116,7 @@ _UNPACKERS = {
 
 
 def _zip(file: BoundedFile) -> IntactError:
-    directory = _zip_directory(file)
+    directory = zip_directory(file)
     if directory is None:
         return Damaged(
             "it begins as a zip archive, and the directory that ends one is missing",
@@ -148,7 +125,7 @@ def _zip(file: BoundedFile) -> IntactError:
             evidence={"size_bytes": file.size_bytes},
             help="fetch or copy the file again, and compare its size with the original",
         )
-    members = list(_zip_members(file, *directory))
+    members = list(zip_members(file, *directory))
     names = {member.name for member in members}
     for what, code, marks, help_text in _ZIP_KINDS:
         if all(any(_stands_in(mark, name) for name in names) for mark in marks):
@@ -230,94 +207,6 @@ _ZIP_KINDS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 )
 
 
-def _zip_directory(file: BoundedFile) -> tuple[int, int] | None:
-    """Returns begin and end of the central directory, None where there is none within the file."""
-    tail = file.tail(_ZIP_COMMENT_LIMIT_BYTES + _ZIP_END.size)
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or at + _ZIP_END.size > len(tail):
-        return None
-    _, _, _, _, _, size, begin, _ = _ZIP_END.unpack_from(tail, at)
-    end = file.size_bytes - len(tail) + at
-    if 0xFFFFFFFF in (size, begin):
-        return _zip64_directory(file, end)
-    return (begin, begin + size) if begin + size <= file.size_bytes else None
-
-
-def _zip64_directory(file: BoundedFile, end: int) -> tuple[int, int] | None:
-    if end < _ZIP64_LOCATOR.size:
-        return None
-    magic, _, at, _ = _ZIP64_LOCATOR.unpack(file.view(end - _ZIP64_LOCATOR.size, end))
-    if magic != b"PK\x06\x07" or at + _ZIP64_END.size > file.size_bytes:
-        return None
-    magic, *_, size, begin = _ZIP64_END.unpack(file.view(at, at + _ZIP64_END.size))
-    return (begin, begin + size) if magic == b"PK\x06\x06" and begin + size <= file.size_bytes else None
-
-
-def _zip_members(file: BoundedFile, begin: int, end: int) -> Iterator[Member]:
-    for count in range(MEMBERS_LIMIT):
-        if begin + _ZIP_ENTRY.size > end:
-            return
-        fields = _ZIP_ENTRY.unpack(file.view(begin, begin + _ZIP_ENTRY.size))
-        name_bytes, extra_bytes, comment_bytes = fields[10], fields[11], fields[12]
-        name_begin = begin + _ZIP_ENTRY.size
-        begin = name_begin + name_bytes + extra_bytes + comment_bytes
-        if fields[0] != b"PK\x01\x02" or begin > end:
-            return
-        name = bytes(file.view(name_begin, name_begin + name_bytes)).decode("utf-8", "replace")
-        if not name.endswith("/"):
-            yield Member(name, _zip_head(file, fields[4], fields[8], fields[16]) if count < PEEKED_LIMIT else b"")
-
-
-def _zip_head(file: BoundedFile, method: int, stored_bytes: int, at: int) -> bytes:
-    """Returns the first bytes of a member; none for what is encrypted, damaged, or packed in an unusual way."""
-    if at + 30 > file.size_bytes:
-        return b""
-    name_bytes, extra_bytes = struct.unpack("<2H", file.view(at + 26, at + 30))
-    begin = at + 30 + name_bytes + extra_bytes
-    packed = bytes(file.view(min(begin, file.size_bytes), min(begin + min(stored_bytes, PEEK_BYTES), file.size_bytes)))
-    if method == 0:
-        return packed
-    try:
-        return zlib.decompressobj(-15).decompress(packed, PEEK_BYTES) if method == 8 else b""
-    except zlib.error:
-        return b""
-
-
-# --- tar
-
-
-def _is_tar_header(head: bytes) -> bool:
-    """Tells whether 512 bytes are a tar header: the one checksum of the format, which v7 archives without a magic have too."""
-    if len(head) < _TAR_BLOCK or not head[0]:
-        return False
-    recorded = _octal(head[148:156])
-    return recorded > 0 and recorded == sum(head[:148]) + 8 * 0x20 + sum(head[156:_TAR_BLOCK])
-
-
-def _octal(field: bytes) -> int:
-    digits = field.strip(b"\0 ")
-    return int(digits, 8) if digits and len(digits) <= 12 and all(0x30 <= digit <= 0x37 for digit in digits) else 0
-
-
-def _tar_members(file: BoundedFile) -> Iterator[Member]:
-    begin = 0
-    for _ in range(MEMBERS_LIMIT):
-        head = bytes(file.view(begin, min(begin + _TAR_BLOCK, file.size_bytes)))
-        if not _is_tar_header(head):
-            return
-        size = _octal(head[124:136])
-        content = begin + _TAR_BLOCK
-        if head[156:157] in (b"0", b"\0"):
-            prefix = head[345:500].partition(b"\0")[0] + b"/" if head[257:263] == b"ustar\0" and head[345] else b""
-            name = (prefix + head[:100].partition(b"\0")[0]).decode("utf-8", "replace")
-            yield Member(
-                name, bytes(file.view(min(content, file.size_bytes), min(content + min(size, PEEK_BYTES), file.size_bytes)))
-            )
-        begin = content + -(-size // _TAR_BLOCK) * _TAR_BLOCK
-        if begin >= file.size_bytes:
-            return
-
-
 # --- what is inside
 
 
@@ -331,6 +220,15 @@ def _bundle(file: BoundedFile, kind: str, members: list[Member], command: str) -
         "member_count": len(members),
         "size_bytes": file.size_bytes,
     }
+    outside = [name for name in names if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name)]
+    if outside:
+        return CannotRead(
+            f"it is a {kind} archive whose members lead out of the folder it is unpacked into: {listed(outside)}",
+            code="safety/path-traversal",
+            path=str(file.path),
+            evidence={**evidence, "outside": shown_list(outside, SHOWN_MEMBERS)},
+            help="do not unpack it with a program that follows such names; ask who made it for a clean copy",
+        )
     if names and all(name.endswith(".npy") for name in names):
         return NotACheckpoint(
             f"it is a numpy archive (.npz) of {len(names)} arrays, not a PyTorch checkpoint",

@@ -154,7 +154,7 @@ def _refuse_other_layouts(folder: _Listing) -> None:
             folder,
             "a folder of torch.distributed.checkpoint, which is not read yet",
             "file/foreign-format",
-            "torch.distributed.checkpoint.format_utils.dcp_to_torch_save makes one file of it; it unpickles .metadata: only if you trust it",
+            "if you trust it, make one file of it: torch.distributed.checkpoint.format_utils.dcp_to_torch_save, which unpickles",
         )
     if "saved_model.pb" in folder.files:
         raise _other(
