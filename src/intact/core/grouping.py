@@ -16,7 +16,7 @@ MOST_LEAVES = 6
 """Leaves that one group may list; longer lists are harder to read than a line for each."""
 
 MOST_PLACES = 8
-"""Places of one key that are read as indices; what comes behind is text. Real keys have four, a made-up one could have thousands."""
+"""Places of one key that are read as indices; what comes behind is text. Real keys have four, a made-up one thousands."""
 
 _INDEX = re.compile(r"(?:(?<=\.)|(?<=\[)|\A)(0|[1-9][0-9]{0,8})(?=\.|\]|\Z)")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
