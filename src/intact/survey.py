@@ -1,1 +1,253 @@
-"""."""
+"""What a cast would do to the values of a tensor, learned by reading its bytes once; numpy, never torch.
+
+Values are read in chunks of bounded size through strides, so that a view is surveyed as its tensor and a file of any size fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from intact.core.container import Container, TensorRecord
+from intact.core.dtype import Dtype, dtype_named
+from intact.core.rule import CastLoss
+from intact.elements import narrow, unsigned, widen
+from intact.errors import CannotRead
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CHUNK_ELEMENTS = 1 << 20
+"""Elements looked at in one go: 8 MiB as float64, which stays in the cache of most machines with its temporaries."""
+
+
+def cast_loss(container: Container, key: str, dtype: str) -> CastLoss | None:
+    """Returns the figures of casting one tensor of a file to another dtype, as torch would cast it.
+
+    Args:
+        container: The open checkpoint.
+        key: A key that its description lists.
+        dtype: The dtype to cast to, as torch spells it.
+
+    Returns:
+        The figures, or None where a dtype is unknown, the layout is not strided, or the bytes are not there.
+    """
+    record = container.record(key)
+    to = dtype_named(dtype)
+    if record.layout != "strided" or to is None or dtype_named(record.dtype) is None or to.kind == "quantized":
+        return None
+    if record.attributes.get("conj") or record.attributes.get("neg"):
+        return None
+    tally = _Tally(CastLoss(key, record.dtype, dtype, record.elements))
+    try:
+        for begin, values in _chunks(container, record):
+            _count(tally, begin, values, record, to)
+    except CannotRead:
+        return None
+    return tally.loss
+
+
+def equal_bytes(container: Container, first: str, second: str) -> bool:
+    """Tells whether two tensors of a file agree in dtype, shape and every bit."""
+    import numpy as np
+
+    a, b = container.record(first), container.record(second)
+    if (a.dtype, a.shape, a.layout) != (b.dtype, b.shape, b.layout) or a.layout != "strided":
+        return False
+    if a.memory == b.memory:
+        return True
+    pairs = zip(_raw_chunks(container, a), _raw_chunks(container, b), strict=True)
+    return all(np.array_equal(_bits(x), _bits(y)) for x, y in pairs)
+
+
+def values_equal_after_cast(container: Container, key: str, dtype: str, held: NDArray[Any]) -> bool:
+    """Tells whether a cast of the file's values is what the model holds already, bit for bit.
+
+    Args:
+        container: The open checkpoint.
+        key: A key that its description lists.
+        dtype: The dtype of the model's tensor.
+        held: The bytes of the model's tensor as uint8, in C order, in the byte order of this machine.
+    """
+    import numpy as np
+
+    record = container.record(key)
+    to, from_ = dtype_named(dtype), dtype_named(record.dtype)
+    if record.layout != "strided" or to is None or from_ is None or held.nbytes != record.elements * to.itemsize_bytes:
+        return False
+    for begin, raw in zip(_begins(record), _raw_chunks(container, record), strict=True):
+        cast = narrow(widen(raw, from_), to) if to != from_ else raw
+        there = held.reshape(-1)[begin * to.itemsize_bytes : (begin + raw.size) * to.itemsize_bytes]
+        if not np.array_equal(_bits(cast), there):
+            return False
+    return True
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Figures so far, and how bad the example among them is."""
+
+    loss: CastLoss
+    worst: float = field(default=-1.0)
+
+
+def _begins(record: TensorRecord) -> range:
+    return range(0, max(1, record.elements), CHUNK_ELEMENTS)
+
+
+def _chunks(container: Container, record: TensorRecord) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yields position of the first element and values, widened exactly to a type that numpy has."""
+    known = dtype_named(record.dtype)
+    assert known is not None
+    for begin, raw in zip(_begins(record), _raw_chunks(container, record), strict=True):
+        yield begin, widen(raw, known)
+
+
+def _raw_chunks(container: Container, record: TensorRecord) -> Iterator[NDArray[Any]]:
+    """Yields the elements in C order as they are stored, in the byte order of this machine, flat, in chunks."""
+    import numpy as np
+
+    view = _strided(container, record)
+    if view.flags.c_contiguous:
+        flat = view.reshape(-1)
+        for begin in _begins(record):
+            yield _native(flat[begin : begin + CHUNK_ELEMENTS], record)
+        return
+    for begin in _begins(record):
+        places = np.arange(begin, min(begin + CHUNK_ELEMENTS, record.elements))
+        yield _native(view[np.unravel_index(places, record.shape)], record)
+
+
+def _strided(container: Container, record: TensorRecord) -> NDArray[Any]:
+    import numpy as np
+
+    known = dtype_named(record.dtype)
+    assert known is not None
+    width = known.itemsize_bytes
+    kind = unsigned(known)
+    if record.storage is None or record.elements == 0:
+        return np.zeros(record.shape, kind)
+    begin, end = record.span_bytes
+    data = np.frombuffer(container.storage_bytes(record.storage)[begin:end], np.uint8)
+    strides = [step * width for step in record.stride]
+    return np.ndarray(record.shape, kind, data.data, 0, strides)
+
+
+def _native(raw: NDArray[Any], record: TensorRecord) -> NDArray[Any]:
+    import sys
+
+    import numpy as np
+
+    raw = np.ascontiguousarray(raw)
+    if record.storage is None or record.storage.byteorder == sys.byteorder:
+        return raw
+    if record.dtype.startswith("complex"):
+        half = raw.dtype.itemsize // 2
+        return np.asarray(raw.view(f"u{half}").byteswap().view(raw.dtype))
+    return np.asarray(raw.byteswap())
+
+
+def _bits(values: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    return np.asarray(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+
+
+def _count(tally: _Tally, begin: int, values: NDArray[Any], record: TensorRecord, to: Dtype) -> None:
+    """Adds one chunk to the figures."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        after = widen(np.ascontiguousarray(narrow(values, to)).view(unsigned(to)), to)
+        same = _same(values, after)
+        if bool(same.all()):
+            return
+        at = np.flatnonzero(~same)
+        _tally_changes(tally, begin, at, values[at], after[at], record, to)
+
+
+def _same(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether values are the same number, compared without rounding either side; NaN stays NaN."""
+    import numpy as np
+
+    if before.dtype.kind in "iub" and after.dtype.kind in "fc":
+        back = np.trunc(after.real)
+        top = 2.0 ** (8 * before.dtype.itemsize) if before.dtype.kind == "u" else 2.0**63
+        fits = np.isfinite(back) & (back < top) & (back >= -(2.0**63))
+        kind = np.uint64 if before.dtype == np.uint64 else np.int64
+        return np.asarray(fits & (np.where(fits, back, 0).astype(kind) == before.astype(kind)) & (after.real == back))
+    if before.dtype.kind in "fc" and after.dtype.kind in "iub":
+        return np.asarray(before == after.astype(np.float64)) & ~_lossy_back(before, after)
+    if before.dtype.kind in "iu" and after.dtype.kind in "iu":
+        return np.asarray((before.astype(np.int64) == after.astype(np.int64)) & ((before < 0) == (after < 0)))
+    return np.asarray((before == after) | (np.isnan(before) & np.isnan(after)))
+
+
+def _lossy_back(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether a large integer only seems equal because comparing rounded it."""
+    import numpy as np
+
+    limit = 2.0 ** (8 * after.dtype.itemsize - (after.dtype.kind == "i")) if after.dtype.kind in "iu" else 2.0
+    return np.asarray((before.real >= limit) | (before.real < (-limit if after.dtype.kind == "i" else 0)))
+
+
+def _tally_changes(
+    tally: _Tally, begin: int, at: NDArray[Any], before: NDArray[Any], after: NDArray[Any], record: TensorRecord, to: Dtype
+) -> None:
+    import numpy as np
+
+    finite = np.isfinite(before)
+    imaginary = np.iscomplexobj(before) & (to.kind != "complex") & (before.imag != 0)
+    overflowed = _overflowed(before.real if to.kind != "complex" else before, after, to) & ~imaginary
+    underflowed = (after == 0) & finite & ~overflowed & ~imaginary & (np.abs(before) < 1)
+    truncated = np.zeros(before.shape, bool)
+    if to.kind in ("int", "uint", "bool") and before.dtype.kind in "fc":
+        truncated, underflowed = ~overflowed & ~imaginary, np.zeros(before.shape, bool)
+    rounded = ~(imaginary | overflowed | underflowed | truncated)
+    wide = np.complex128 if np.iscomplexobj(before) else np.float64
+    error = np.abs(before.astype(wide) - after.astype(wide))
+    error = np.where(np.isfinite(error), error, np.inf)
+    bounded = error[np.isfinite(error)]
+    relative = (error / np.maximum(np.abs(before.astype(wide)), 1e-300))[np.isfinite(error)]
+    loss = tally.loss
+    tally.loss = replace(
+        loss,
+        changed=loss.changed + at.size,
+        rounded=loss.rounded + int(rounded.sum()),
+        overflowed=loss.overflowed + int(overflowed.sum()),
+        underflowed=loss.underflowed + int(underflowed.sum()),
+        truncated=loss.truncated + int(truncated.sum()),
+        imaginary=loss.imaginary + int(imaginary.sum()),
+        largest_absolute=max(loss.largest_absolute, float(bounded.max(initial=0))),
+        largest_relative=max(loss.largest_relative, float(relative.max(initial=0))),
+    )
+    worst = int(np.argmax(error))
+    if error[worst] > tally.worst:
+        tally.worst = float(error[worst])
+        index = tuple(int(n) for n in np.unravel_index(begin + int(at[worst]), record.shape)) if record.shape else ()
+        tally.loss = replace(tally.loss, example=(index, _plain(before[worst]), _plain(after[worst])))
+
+
+_SATURATES_FROM = 464.0
+"""Larger numbers are not rounded to the largest float8_e4m3fn, 448, but cut off at it."""
+
+
+def _overflowed(before: NDArray[Any], after: NDArray[Any], to: Dtype) -> NDArray[np.bool_]:
+    import numpy as np
+
+    if to.kind in ("int", "uint"):
+        low, high = (-(2**to.digits), 2**to.digits) if to.kind == "int" else (0, 2**to.digits)
+        if before.dtype.kind == "u":
+            return np.asarray(before > np.uint64(high - 1))
+        if before.dtype.kind == "f":
+            return np.asarray(~(np.isfinite(before) & (np.trunc(before) >= low) & (before < float(high))))
+        return np.asarray((before < low) | (before > min(high - 1, 2**63 - 1)))
+    saturated = (np.abs(before) > _SATURATES_FROM) if to.name == "float8_e4m3fn" else False
+    return np.asarray((np.isfinite(before) & ~np.isfinite(after)) | saturated)
+
+
+def _plain(value: Any) -> float | int | str:
+    item = value.item()
+    return item if isinstance(item, int | float) else str(item)
