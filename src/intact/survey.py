@@ -132,7 +132,8 @@ def _strided(container: Container, record: TensorRecord) -> NDArray[Any]:
     begin, end = record.span_bytes
     data = np.frombuffer(container.storage_bytes(record.storage)[begin:end], np.uint8)
     strides = [step * width for step in record.stride]
-    return np.ndarray(record.shape, kind, data.data, 0, strides)
+    view: NDArray[Any] = np.ndarray(record.shape, kind, data.data, 0, strides)
+    return view
 
 
 def _native(raw: NDArray[Any], record: TensorRecord) -> NDArray[Any]:
