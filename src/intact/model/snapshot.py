@@ -80,7 +80,7 @@ class Snapshot:
 
     def __init__(self, model: torch.nn.Module, state: Mapping[str, Any], *, contents: bool = True) -> None:
         modules = list({id(module): module for _, module in modules_of(model)}.values())
-        self._modules = [_module(module) for module in modules]
+        self._modules = [_module(module, extra_state=contents) for module in modules]
         self._tensors = list(_kept(_all_tensors(modules, state))) if contents else []
 
     def restore(self) -> None:
@@ -105,10 +105,10 @@ class Snapshot:
                 tensor.restore()
 
 
-def _module(module: torch.nn.Module) -> _Module:
+def _module(module: torch.nn.Module, *, extra_state: bool) -> _Module:
     attributes = dict(module.__dict__)
     contents = tuple((value, value.copy()) for value in attributes.values() if type(value) in _CONTAINERS)
-    return _Module(module, type(module), attributes, contents, _extra_state(module))
+    return _Module(module, type(module), attributes, contents, _extra_state(module) if extra_state else None)
 
 
 def _extra_state(module: torch.nn.Module) -> Callable[[], object] | None:
