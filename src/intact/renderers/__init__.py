@@ -1,1 +1,26 @@
-"""."""
+"""Report formats: each turns a report into text. A format is one file here and one row of the table."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from intact.core.report import Report
+from intact.plugins import Table
+
+
+class Renderer(Protocol):
+    """Report to text."""
+
+    def __call__(self, report: Report, /) -> str:
+        """Returns the report in the renderer's format."""
+        ...
+
+
+RENDERERS: Table[Renderer] = Table(
+    "intact.renderers",
+    {
+        "text": "intact.renderers.text:render",
+        "json": "intact.renderers.json:render",
+    },
+)
+"""Formats by the name that `--output-format` takes."""

@@ -1,0 +1,138 @@
+"""A plan in words: what each step does, what needs the user's word, and what stands in the way of loading at all.
+
+A step is read from its plain data, which is all that a plan written as JSON has; a kind that is not known here, from a plugin,
+goes by its own name and the number of things it lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from intact.core.finding import Finding
+from intact.core.report import Report, Verdict, verdict_of
+from intact.core.wording import count, shape_text
+from intact.renderers.words import container_text, name
+
+Data = Mapping[str, Any]
+
+
+def step_text(data: Data) -> str:
+    """Returns one step in words, from `Step.to_dict()`."""
+    words = _WORDS.get(str(data.get("kind")))
+    return words(data) if words else _unknown(data)
+
+
+def in_the_way(report: Report) -> tuple[str, ...]:
+    """Returns the codes of the errors that no step removes, once each: with one of them there is nothing to carry out."""
+    return tuple(dict.fromkeys(f.code for f in report.findings if f.severity == "error" and f.step is None))
+
+
+def not_allowed(report: Report, allow: Iterable[str]) -> tuple[str, ...]:
+    """Returns the codes whose steps lose something that the user has not allowed."""
+    allowed = set(allow)
+    return tuple(code for code in report.plan.lossy_codes if code not in allowed)
+
+
+def verdict_after(report: Report, allow: Iterable[str]) -> Verdict:
+    """Returns the verdict that is left when the losses that the user allows are no longer held against the checkpoint."""
+    allowed = set(allow)
+
+    def accepted(finding: Finding) -> bool:
+        return finding.code in allowed and finding.step is not None and not finding.step.lossless
+
+    return verdict_of(finding for finding in report.findings if not accepted(finding))
+
+
+def _key(text: object) -> str:
+    return f"`{name(str(text))}`"
+
+
+def _some(keys: Iterable[object], limit: int = 1) -> str:
+    listed = [_key(key) for key in keys]
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _unnest(data: Data) -> str:
+    place = f"under {_key(data['at'])}" if data["at"] else "at the top"
+    taken = f"take the weights out of the pickled module {place}" if data.get("module") else f"take what stands {place}"
+    aside = len(data.get("aside", ()))
+    return taken + (f"; {count(aside, 'tensor')} beside it stay in the file" if aside else "")
+
+
+def _rename(data: Data) -> str:
+    pairs = list(data["renames"].items())
+    aside = len(data.get("aside", ()))
+    others = f"{count(aside, 'tensor')} of something else stay in the file"
+    if not pairs:
+        return f"leave aside what is not the model's: {others}"
+    old, new = pairs[0]
+    renamed = f"rename {_key(old)} to {_key(new)}" + (f", and {len(pairs) - 1:,} more the same way" if len(pairs) > 1 else "")
+    return renamed + (f"; {others}" if aside else "")
+
+
+def _tie(data: Data) -> str:
+    pairs = list(data["ties"].items())
+    key, giver = pairs[0]
+    more = f", and {count(len(pairs) - 1, 'such pair')} more" if len(pairs) > 1 else ""
+    lost = "" if data["lossless"] else ", dropping its own values"
+    return f"let {_key(key)} be the same tensor as {_key(giver)}{lost}{more}"
+
+
+def _cast(data: Data) -> str:
+    dtypes = data["dtypes"]
+    wanted = " and ".join(name(str(dtype)) for dtype in dict.fromkeys(dtypes.values()))
+    manner = "every value stays the same number" if data["lossless"] else "values change"
+    return f"cast {count(len(dtypes), 'tensor')} to {wanted}: {_some(dtypes)}; {manner}"
+
+
+def _place(data: Data) -> str:
+    keys = data["keys"]
+    if data["placement"] == "register":
+        return f"register {count(len(keys), 'buffer')} that the model makes only when first used: {_some(keys)}"
+    return f"put {count(len(keys), 'tensor')} in place of the model's, with the dtype of the file: {_some(keys)}"
+
+
+def _fill(data: Data) -> str:
+    return f"add {count(len(data['tensors']), 'tensor')} of {data['value']}: {_some(data['tensors'])}"
+
+
+def _keep(data: Data) -> str:
+    return f"keep the model's own values of {count(len(data['tensors']), 'tensor')}: {_some(data['tensors'])}"
+
+
+def _resize(data: Data) -> str:
+    shapes = data["shapes"]
+    key, shape = next(iter(shapes.items()))
+    more = f", and {len(shapes) - 1:,} more" if len(shapes) > 1 else ""
+    return f"copy what fits of {_key(key)} into {shape_text(shape)}, the rest stays as the model has it{more}"
+
+
+def _drop(data: Data) -> str:
+    keys = data["keys"]
+    why = ", which the model has no use for" if data["lossless"] else ""
+    return f"leave out {count(len(keys), 'tensor')}: {_some(keys)}{why}"
+
+
+def _rewrite(data: Data) -> str:
+    return f"read the {container_text(str(data['container']))} without torch; tensors stay as they are"
+
+
+def _unknown(data: Data) -> str:
+    things = max((len(value) for value in data.values() if isinstance(value, list | Mapping)), default=0)
+    return name(str(data.get("kind"))) + (f": {count(things, 'tensor')}" if things else "")
+
+
+_WORDS: Mapping[str, Callable[[Data], str]] = {
+    "unnest": _unnest,
+    "rename": _rename,
+    "tie": _tie,
+    "cast": _cast,
+    "place": _place,
+    "fill": _fill,
+    "keep": _keep,
+    "resize": _resize,
+    "drop": _drop,
+    "rewrite": _rewrite,
+}
