@@ -11,9 +11,9 @@ import re
 import zlib
 from collections.abc import Callable
 
-from intact.containers.listings import TAR_BLOCK_BYTES, Member, is_tar_header, tar_members, zip_directory, zip_members
+from intact.containers.listings import TAR_BLOCK_BYTES, Member, is_tar_header, tar_members, zip_members
 from intact.containers.shown import listed, shown, shown_list
-from intact.errors import CannotRead, Damaged, IntactError, NotACheckpoint
+from intact.errors import CannotRead, IntactError, NotACheckpoint
 from intact.files.reading import BoundedFile
 
 PACKED_LIMIT_BYTES = 1 << 22
@@ -116,16 +116,10 @@ _UNPACKERS = {
 
 
 def _zip(file: BoundedFile) -> IntactError:
-    directory = zip_directory(file)
-    if directory is None:
-        return Damaged(
-            "it begins as a zip archive, and the directory that ends one is missing",
-            code="file/truncated",
-            path=str(file.path),
-            evidence={"size_bytes": file.size_bytes},
-            help="fetch or copy the file again, and compare its size with the original",
-        )
-    members = list(zip_members(file, *directory))
+    try:
+        members = list(zip_members(file))
+    except CannotRead as error:
+        return error
     names = {member.name for member in members}
     for what, code, marks, help_text in _ZIP_KINDS:
         if all(any(_stands_in(mark, name) for name in names) for mark in marks):

@@ -102,18 +102,21 @@ def _nearest(path: Path) -> str:
 
 
 def _listing(path: Path) -> _Listing:
-    files: list[str] = []
-    folders: list[str] = []
-    dangling: list[str] = []
+    names: dict[str, list[str]] = {"folder": [], "file": [], "dangling": [], "other": []}
     try:
         with os.scandir(path) as entries:
             for entry, _ in zip(entries, range(ENTRIES_LIMIT), strict=False):
-                kind = folders if entry.is_dir() else files if entry.is_file() else dangling if entry.is_symlink() else None
-                if kind is not None:
-                    kind.append(entry.name)
+                names[_kind(entry)].append(entry.name)
     except OSError as error:
         raise CannotRead(f"cannot be read: {error.strerror or error}", path=str(path)) from None
-    return _Listing(path, *(tuple(sorted(names, key=natural_order)) for names in (files, folders, dangling)))
+    return _Listing(path, *(tuple(sorted(names[kind], key=natural_order)) for kind in ("file", "folder", "dangling")))
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "dangling" if entry.is_symlink() else "other"
+    except OSError:  # a link that leads back to itself
+        return "dangling"
 
 
 def _in_folder(folder: _Listing, recognise: Recognise) -> Path:

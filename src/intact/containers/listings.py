@@ -6,11 +6,12 @@ Of the first members the first bytes are unpacked too, enough to tell what they 
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from intact.containers.zips import Entry, Zip
+from intact.errors import CannotRead
 from intact.files.reading import BoundedFile
 
 MEMBERS_LIMIT = 10_000
@@ -23,13 +24,6 @@ PEEK_BYTES = 512
 """How much of a member is looked at: enough for the magic of a tar, the longest."""
 
 TAR_BLOCK_BYTES = 512
-
-_ZIP_END = struct.Struct("<4s4H2IH")
-_ZIP64_END = struct.Struct("<4sQ2H2I4Q")
-_ZIP64_LOCATOR = struct.Struct("<4sIQI")
-_ZIP_ENTRY = struct.Struct("<4s6H3I5H2I")
-_ZIP_LOCAL = struct.Struct("<26x2H")
-_ZIP_COMMENT_LIMIT_BYTES = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,63 +39,27 @@ class Member:
     head: bytes = b""
 
 
-def zip_directory(file: BoundedFile) -> tuple[int, int] | None:
-    """Returns begin and end of the central directory, None where there is none within the file."""
-    tail = file.tail(_ZIP_COMMENT_LIMIT_BYTES + _ZIP_END.size)
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or at + _ZIP_END.size > len(tail):
-        return None
-    _, _, _, _, _, size, begin, _ = _ZIP_END.unpack_from(tail, at)
-    end = file.size_bytes - len(tail) + at
-    if 0xFFFFFFFF in (size, begin):
-        return _zip64_directory(file, end)
-    return (begin, begin + size) if begin + size <= file.size_bytes else None
+def zip_members(file: BoundedFile) -> Iterator[Member]:
+    """Yields the files of an archive.
 
-
-def _zip64_directory(file: BoundedFile, end: int) -> tuple[int, int] | None:
-    if end < _ZIP64_LOCATOR.size:
-        return None
-    magic, _, at, _ = _ZIP64_LOCATOR.unpack(file.view(end - _ZIP64_LOCATOR.size, end))
-    if magic != b"PK\x06\x07" or at + _ZIP64_END.size > file.size_bytes:
-        return None
-    magic, *_, size, begin = _ZIP64_END.unpack(file.view(at, at + _ZIP64_END.size))
-    return (begin, begin + size) if magic == b"PK\x06\x06" and begin + size <= file.size_bytes else None
-
-
-def zip_members(file: BoundedFile, begin: int, end: int) -> Iterator[Member]:
-    """Yields the files that a central directory lists.
-
-    Args:
-        file: The archive.
-        begin: First byte of the directory.
-        end: One past its last.
+    Raises:
+        CannotRead: It has no directory, or one that contradicts the file.
     """
-    for count in range(MEMBERS_LIMIT):
-        if begin + _ZIP_ENTRY.size > end:
-            return
-        fields = _ZIP_ENTRY.unpack(file.view(begin, begin + _ZIP_ENTRY.size))
-        name_bytes, extra_bytes, comment_bytes = fields[10], fields[11], fields[12]
-        name_begin = begin + _ZIP_ENTRY.size
-        begin = name_begin + name_bytes + extra_bytes + comment_bytes
-        if fields[0] != b"PK\x01\x02" or begin > end:
-            return
-        name = bytes(file.view(name_begin, name_begin + name_bytes)).decode("utf-8", "replace")
-        if not name.endswith("/"):
-            yield Member(name, _zip_head(file, fields[4], fields[8], fields[16]) if count < PEEKED_LIMIT else b"")
+    archive = Zip(file)
+    for count, entry in zip(range(MEMBERS_LIMIT), archive.entries.values(), strict=False):
+        if not entry.name.endswith("/"):
+            yield Member(entry.name, _zip_head(file, archive, entry) if count < PEEKED_LIMIT else b"")
 
 
-def _zip_head(file: BoundedFile, method: int, stored_bytes: int, at: int) -> bytes:
+def _zip_head(file: BoundedFile, archive: Zip, entry: Entry) -> bytes:
     """Returns the first bytes of a member; none for what is encrypted, damaged, or packed in an unusual way."""
-    if at + _ZIP_LOCAL.size > file.size_bytes:
-        return b""
-    name_bytes, extra_bytes = _ZIP_LOCAL.unpack(file.view(at, at + _ZIP_LOCAL.size))
-    begin = at + _ZIP_LOCAL.size + name_bytes + extra_bytes
-    packed = bytes(file.view(min(begin, file.size_bytes), min(begin + min(stored_bytes, PEEK_BYTES), file.size_bytes)))
-    if method == 0:
-        return packed
     try:
-        return zlib.decompressobj(-15).decompress(packed, PEEK_BYTES) if method == 8 else b""
-    except zlib.error:
+        begin = archive.data_begin(entry)
+        packed = bytes(file.view(begin, begin + min(entry.stored_bytes, PEEK_BYTES)))
+        if entry.method == 0:
+            return packed
+        return zlib.decompressobj(-15).decompress(packed, PEEK_BYTES) if entry.method == 8 else b""
+    except (CannotRead, zlib.error):
         return b""
 
 

@@ -14,9 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from intact.containers import shard_notes
+from intact.containers.ownership import Ownership
 from intact.containers.shard_index import SHARDS_LIMIT, Index, is_index, read_index
 from intact.containers.shown import listed, shown_list
-from intact.core.container import Container, Foreign, Storage, TensorRecord
+from intact.core.container import Container, Storage, TensorRecord
 from intact.core.description import Description, Extra, ForeignName, Integrity, Source, Writer
 from intact.core.keys import natural_order
 from intact.core.tensor import TensorInfo
@@ -31,9 +32,6 @@ OPEN_SHARDS = 128
 
 SHARD_NAME = re.compile(r"^.*-\d{2,6}-of-\d{2,6}(\.\w+)$")
 """What shards are called by those who save them: `model-00001-of-00004.safetensors`."""
-
-NESTING_LIMIT = 100
-"""Depth to which the entries of a shard are followed; shards are flat mappings by construction."""
 
 
 def matches(file: BoundedFile) -> bool:
@@ -74,7 +72,7 @@ class ShardedContainer:
         self._folder = index.path.parent
         self._shards = _Shards(self._folder)
         self._records: dict[str, TensorRecord] = {}
-        self._converted: dict[int, tuple[object, object]] = {}
+        self._ownership: dict[str, Ownership] = {}
         try:
             names, notes = self._present()
             self._descriptions = self._shards.descriptions(names)
@@ -126,8 +124,12 @@ class ShardedContainer:
                     path=str(self._folder / name),
                     help="read the shards one by one",
                 )
-            merged.update((key, self._own(name, value)) for key, value in content.items() if self._home.get(key, name) == name)
-        return merged
+            own = self._owned_by(name)
+            merged.update((key, own.of(value)) for key, value in content.items() if self._home.get(key, name) == name)
+        return {
+            key: self._records.setdefault(key, value) if isinstance(value, TensorRecord) else value
+            for key, value in merged.items()
+        }
 
     def record(self, key: str) -> TensorRecord:
         """Returns the tensor of that key.
@@ -137,7 +139,7 @@ class ShardedContainer:
         """
         if key not in self._records:
             name = self._home[key]
-            self._records[key] = self._own_record(name, self._shards.opened(name).record(key))
+            self._records[key] = self._owned_by(name).record(self._shards.opened(name).record(key))
         return self._records[key]
 
     def storage_bytes(self, storage: Storage) -> memoryview:
@@ -147,6 +149,9 @@ class ShardedContainer:
     def close(self) -> None:
         """Closes all shards."""
         self._shards.close()
+
+    def _owned_by(self, name: str) -> Ownership:
+        return self._ownership.setdefault(name, Ownership(name))
 
     # --- which files belong to the set
 
@@ -211,45 +216,6 @@ class ShardedContainer:
                 again = [key for key in self._shards.keys_or_none(name) if key in self._home]
                 if again:
                     yield shard_notes.held_again(self._index, name, again)
-
-    # --- records that know their shard
-
-    def _own(self, file: str, value: Any, depth: int = 0) -> Any:
-        """Returns an entry of a shard with its tensors' storages marked as that shard's; one object stays one object."""
-        if isinstance(value, TensorRecord):
-            return self._own_record(file, value)
-        if not isinstance(value, (dict, list, tuple, Foreign)) or depth >= NESTING_LIMIT:
-            return value
-        known = self._converted.get(id(value))
-        if known is not None and known[0] is value:
-            return known[1]
-        if isinstance(value, tuple):
-            own: Any = tuple(self._own(file, item, depth + 1) for item in value)
-            self._converted[id(value)] = (value, own)
-        else:
-            own = Foreign(value.name) if isinstance(value, Foreign) else type(value)()
-            self._converted[id(value)] = (value, own)  # before its content, which may lead back to it
-            self._fill(file, value, own, depth + 1)
-        return own
-
-    def _fill(self, file: str, value: Any, own: Any, depth: int) -> None:
-        if isinstance(value, Foreign):
-            for part in ("args", "state", "items"):
-                setattr(own, part, self._own(file, getattr(value, part), depth))
-        elif isinstance(value, dict):
-            own.update((key, self._own(file, item, depth)) for key, item in value.items())
-        else:
-            own.extend(self._own(file, item, depth) for item in value)
-
-    def _own_record(self, file: str, record: TensorRecord) -> TensorRecord:
-        known = self._converted.get(id(record))
-        if known is not None and known[0] is record and isinstance(known[1], TensorRecord):
-            return known[1]
-        storage = replace(record.storage, file=file) if record.storage is not None else None
-        parts = {name: self._own_record(file, part) for name, part in record.parts.items()}
-        own = replace(record, storage=storage, parts=parts)
-        self._converted[id(record)] = (record, own)
-        return own
 
     def _summed(self, names: Iterable[str]) -> Source:
         sources = [self._shards.sources[name] for name in names]
