@@ -80,6 +80,13 @@ def _place(tensor: torch.Tensor) -> object:
         return None
 
 
+def storage_address(tensor: torch.Tensor) -> int:
+    """Returns where the storage of a tensor begins; 0 where it has none of its own."""
+    if _place(tensor) is None or tensor.is_meta:
+        return 0
+    return int(tensor.untyped_storage().data_ptr())
+
+
 def ties_of(tensors: Mapping[str, torch.Tensor]) -> tuple[tuple[str, ...], ...]:
     """Returns groups of keys whose tensors are one, in the order of the mapping."""
     places = [_place(tensor) or id(tensor) for tensor in tensors.values()]
