@@ -50,7 +50,7 @@ class Signature:
     also: re.Pattern[bytes] | None = None
 
 
-_SIGNATURES = (
+SIGNATURES = (
     Signature("a GGUF file of llama.cpp", b"GGUF", _MODEL),
     Signature("a GGML file", b"lmgg", _MODEL),
     Signature("a GGML file", b"tjgg", _MODEL),
@@ -143,7 +143,7 @@ def _empty(file: BoundedFile) -> IntactError:
 
 def _signed(file: BoundedFile) -> IntactError | None:
     head = file.head(1024)
-    for row in _SIGNATURES:
+    for row in SIGNATURES:
         if head.startswith(row.magic, row.offset) and (row.also is None or row.also.match(head)):
             return foreign(file, row.name, row.help)
     return None

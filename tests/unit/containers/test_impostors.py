@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 
 from intact.containers import open_container
+from intact.containers.impostors import SIGNATURES
 from intact.errors import CannotRead, Damaged, IntactError, NotACheckpoint
 
 
@@ -312,3 +313,9 @@ def test_any_short_file_is_opened_or_named(content: bytes, tmp_path_factory: pyt
         open_container(path).close()
     except IntactError as error:
         event(error.code)
+
+
+def test_every_signature_stands_in_the_documentation() -> None:
+    """The page is read by people who want to know what is recognised."""
+    page = (Path(__file__).parents[3] / "docs" / "formats" / "impostors.md").read_text()
+    assert [row.name for row in SIGNATURES if row.name not in page] == []
