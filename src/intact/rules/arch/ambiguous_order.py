@@ -1,6 +1,51 @@
 """Numbered layers stand under other numbers, and equal shapes do not tell which is which.
 
 ## Cause
+
+In a `Sequential` the positions are the names, and layers without weights are counted too. Activations, dropout or pooling were
+added, removed or moved into `forward`, so the same layers now stand under other numbers. Some of the new names also exist in
+the file, as names of other layers of the same shape: with `strict=False` those load into the wrong place without a word. Names
+and shapes do not prove an order, so none is guessed.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+path = "net.pth"
+torch.save(net.state_dict(), path)  # layers 0, 2, 4
+
+# The activations moved into forward(): layers 0, 1, 2. `2` is in the file, and is another layer.
+model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8))
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+# Build the model as it was saved; what has no weights keeps its place in the count.
+model = nn.Sequential(nn.Linear(8, 8), nn.Identity(), nn.Linear(8, 8), nn.Identity(), nn.Linear(8, 8))
+report = intact.load_into(model, path)
+original = net.state_dict()
+```
+
+## Look-alike
+
+```python
+# Other layers without weights, and the same numbers: nothing has moved, however alike the layers are.
+path = "dropout.pth"
+torch.save(nn.Sequential(nn.Linear(8, 8), nn.Dropout(), nn.Linear(8, 8)).state_dict(), path)
+model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh())
+```
+
+## Source
+
+- https://github.com/pytorch/pytorch/issues/6584
+- https://discuss.pytorch.org/t/torchvision-vgg16-pretrained-model-layer-naming/108873
 """
 
 from __future__ import annotations

@@ -1,6 +1,55 @@
 """The checkpoint holds no tensor.
 
 ## Cause
+
+What was saved has no weights in it: the layers were kept in a plain list or dict, so that the module never registered them; or
+a sharded model (FSDP, ZeRO-3) was asked for its state dict on a process that holds none of it; or only settings and counters
+were written. Saving such a state raises nothing, and loading it with `strict=False` raises nothing either. The weights cannot
+be had back from the file.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+
+class Stack(nn.Module):
+    def __init__(self, keep=list):
+        super().__init__()
+        self.layers = keep([nn.Linear(4, 4), nn.Linear(4, 4)])  # a plain list registers nothing
+
+
+net, path = Stack(), "stack.pth"
+torch.save(net.state_dict(), path)  # an empty state dict
+model = Stack(keep=nn.ModuleList)
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+net.layers = nn.ModuleList(net.layers)  # as long as the trained object lives: register its layers …
+torch.save(net.state_dict(), path)  # … and save again
+report = intact.load_into(model, path)
+original = net.state_dict()
+```
+
+## Look-alike
+
+```python
+# A model without weights has an empty state dict, and that is all there is to load.
+path, model = "stateless.pth", nn.Sequential(nn.ReLU(), nn.Flatten())
+torch.save(model.state_dict(), path)
+```
+
+## Source
+
+- https://github.com/pytorch/pytorch/issues/52972
+- https://github.com/Lightning-AI/pytorch-lightning/issues/17798
+- https://github.com/Lightning-AI/pytorch-lightning/issues/16526
 """
 
 from __future__ import annotations

@@ -1,6 +1,59 @@
 """A wrapper left its name in the keys.
 
 ## Cause
+
+The state dict of the wrapper was saved instead of that of the network inside it. `DataParallel` and `DistributedDataParallel`
+keep the network under `module`, `torch.compile` under `_orig_mod`, a LightningModule under the name of your attribute, often
+`model`. Strict loading then lists every key twice, once as missing and once as unexpected; `strict=False` loads nothing and
+says nothing. The same happens the other way round, when the model is wrapped and the file is not, and in the middle of keys,
+where FSDP and activation checkpointing wrap single layers. The prefix is learned from the keys themselves, so any name will
+do; where two fit equally well (`student.`, `teacher.`), `at="student"` chooses.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+parallel = nn.DataParallel(net)
+path = "model.pth"
+torch.save(parallel.state_dict(), path)  # the wrapper's keys: module.0.weight, …
+
+model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+report = intact.load_into(model, path)  # only keys change, so nothing has to be allowed
+original = net.state_dict()  # what the model holds now, bit for bit
+# when saving the next time: torch.save(parallel.module.state_dict(), path)
+```
+
+## Look-alike
+
+```python
+class Client(nn.Module):
+    # Its own layer is called `module`: the name belongs to the model, on both sides
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Linear(4, 2)
+
+
+path, model = "client.pth", Client()
+torch.save(Client().state_dict(), path)
+```
+
+## Source
+
+- https://github.com/pytorch/pytorch/issues/3805
+- https://github.com/pytorch/pytorch/issues/101107
+- https://github.com/pytorch/pytorch/issues/117399
+- https://github.com/huggingface/transformers/issues/32067
 """
 
 from __future__ import annotations

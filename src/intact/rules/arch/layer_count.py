@@ -1,6 +1,54 @@
 """File and model have different numbers of layers.
 
 ## Cause
+
+The model was built with another depth than the one that was saved: the large variant's weights and the base variant's
+configuration, a generator for another image size, a teacher cut down to a student. What both sides have fits exactly, which is
+why `strict=False` seems to work; the rest of the file is dropped, or the rest of the model stays random, without a word. Where
+a layer was inserted in the middle of layers of one shape, everything behind it moved, and nothing tells which layer is the new
+one.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+
+def encoder(depth):
+    return nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8)) for _ in range(depth)))
+
+
+net, path = encoder(depth=12), "large.pth"
+torch.save(net.state_dict(), path)
+model = encoder(depth=6)  # the base variant
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+model = encoder(depth=12)  # as many layers as the finding counts in the file
+report = intact.load_into(model, path)
+original = net.state_dict()
+# if the first six are all you want: intact.load_into(encoder(depth=6), path, allow=["arch/layer-count"])
+```
+
+## Look-alike
+
+```python
+# Three entries against five, and two layers with weights on both sides under the same numbers.
+path, model = "head.pth", nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 8))
+torch.save(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Dropout()).state_dict(), path)
+```
+
+## Source
+
+- https://github.com/ming053l/DRCT/issues/16
+- https://github.com/rosinality/stylegan2-pytorch/issues/26
+- https://github.com/pytorch/pytorch/issues/6584
 """
 
 from __future__ import annotations

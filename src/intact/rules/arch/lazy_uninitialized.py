@@ -1,6 +1,62 @@
 """The model registers a tensor only when it is first used.
 
 ## Cause
+
+A buffer or parameter is registered in `forward`, or when a property is first read, and not in the constructor. A model that
+has run has it and saves it; a model that was just built does not, and calls its own checkpoint's key unexpected. Running the
+model once before loading helps, and is easily forgotten; `strict=False` drops the value. The source of the class says that the
+name is its own, so the tensor is registered from the file.
+
+## Example
+
+```python file="monitor.py"
+import torch
+from torch import nn
+
+
+class Monitor(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scorer = nn.Linear(4, 1)
+
+    def forward(self, x):
+        scores = self.scorer(x)
+        if not hasattr(self, "baseline"):  # the first batch sets the baseline
+            self.register_buffer("baseline", scores.detach().mean(0))
+        return scores - self.baseline
+```
+
+```python
+import intact
+from monitor import Monitor
+
+net, path = Monitor(), "monitor.pth"
+net(torch.ones(2, 4))
+torch.save(net.state_dict(), path)  # with `baseline`
+model = Monitor()  # has not run yet
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+report = intact.load_into(model, path)  # registers the buffer with the value of the file
+original = net.state_dict()
+# in the class: self.register_buffer("baseline", torch.zeros(1)) in the constructor
+```
+
+## Look-alike
+
+```python
+# A lazy layer of torch's own: the key is there from the start, and its shape comes from the file.
+path, model = "lazy.pth", nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 2))
+torch.save(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)).state_dict(), path)
+```
+
+## Source
+
+- https://github.com/pytorch/rl/issues/1594
+- https://github.com/pfnet/pytorch-pfn-extras/issues/181
 """
 
 from __future__ import annotations

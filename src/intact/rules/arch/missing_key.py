@@ -1,6 +1,63 @@
 """The model wants tensors that the file does not have.
 
 ## Cause
+
+The file was saved from a model without these modules: a head or a branch was added since, only a part was saved (a backbone),
+or an option of the constructor adds layers. Nothing in the file stands for them, under any name that could be recognised. With
+`strict=False` torch leaves these tensors as the constructor made them, random, and the only sign is a return value that few
+people look at.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+
+class Detector(nn.Module):
+    def __init__(self, masks=False):
+        super().__init__()
+        self.backbone, self.boxes = nn.Linear(6, 8), nn.Linear(8, 4)
+        if masks:
+            self.masks = nn.Linear(8, 16)
+
+
+net, path = Detector(), "boxes.pth"
+torch.save(net.state_dict(), path)
+model = Detector(masks=True)
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+# If the new branch is to be trained from scratch, say so; everything else is loaded exactly.
+report = intact.load_into(model, path, allow=["arch/missing-key"])
+original = net.state_dict()
+```
+
+## Look-alike
+
+```python
+class Rotary(nn.Module):
+    # Its table is computed, not saved: the model does not want it from a file
+    def __init__(self):
+        super().__init__()
+        self.proj = nn.Linear(4, 4)
+        self.register_buffer("table", torch.arange(8.0), persistent=False)
+
+
+path, model = "rotary.pth", Rotary()
+torch.save(nn.ModuleDict({"proj": nn.Linear(4, 4)}).state_dict(), path)
+```
+
+## Source
+
+- https://github.com/open-mmlab/mmdetection/issues/3915
+- https://github.com/huggingface/transformers/issues/46620
+- https://github.com/pytorch/pytorch/issues/40859
 """
 
 from __future__ import annotations

@@ -1,6 +1,56 @@
 """The weights lie one or more levels down.
 
 ## Cause
+
+A whole training state was saved, `{"epoch": …, "state_dict": …, "optimizer": …}`, and the file as a whole was given to the
+model. torch calls every key of the model missing and `epoch`, `state_dict`, `optimizer` unexpected; with `strict=False` it
+loads nothing, and the model runs on random weights. Each project names the entry differently, and some nest deeper
+(`checkpoint["model"]["generator"]`). The place whose tensors are the model's by name and shape is taken; where several fit
+equally well, nobody chooses but you: `at="generator"`.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+path = "epoch-12.pth"
+torch.save({"epoch": 12, "state_dict": net.state_dict(), "optimizer": optimizer.state_dict()}, path)
+
+model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+report = intact.check(path, model)  # the finding names the entry: `state_dict`
+```
+
+## Fix
+
+```python
+report = intact.load_into(model, path)
+original = net.state_dict()  # what the model holds now, bit for bit
+```
+
+## Look-alike
+
+```python
+class Task(nn.Module):
+    # A model with a part named `model`: keys with a dot in them are no nesting
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Linear(4, 2)
+
+
+path, model = "task.pth", Task()
+torch.save(Task().state_dict(), path)  # one flat mapping: model.weight, model.bias
+```
+
+## Source
+
+- https://github.com/pytorch/pytorch/issues/9530
+- https://github.com/Lornatang/SRGAN-PyTorch/issues/52
+- https://github.com/karpathy/nanoGPT/issues/325
 """
 
 from __future__ import annotations

@@ -1,6 +1,53 @@
 """The file holds a buffer that the model computes for itself and does not load.
 
 ## Cause
+
+The buffer was registered plainly in the version of the class that saved the file, and with `persistent=False` in the version
+that loads it. Position ids, attention masks and rotary tables went this way in many libraries, and each time old checkpoints
+met "Unexpected key(s) in state_dict". If the model has computed the same values, dropping the file's loses nothing; if it has
+others, a hyperparameter behind them changed (another length, another rotary base), and that deserves a look.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+
+class Embedder(nn.Module):
+    def __init__(self, persistent):
+        super().__init__()
+        self.words = nn.Embedding(10, 4)
+        self.register_buffer("position_ids", torch.arange(16), persistent=persistent)
+
+
+net, path = Embedder(persistent=True), "older-library.pth"
+torch.save(net.state_dict(), path)
+model = Embedder(persistent=False)
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+report = intact.load_into(model, path)  # the values are the same, so nothing has to be allowed
+original = {"words.weight": net.words.weight}
+```
+
+## Look-alike
+
+```python
+path, model = "same-library.pth", Embedder(persistent=True)  # persistent on both sides: a key like any other
+torch.save(Embedder(persistent=True).state_dict(), path)
+```
+
+## Source
+
+- https://github.com/gitabtion/BertBasedCorrectionModels/issues/51
+- https://github.com/facebookresearch/DPR/issues/165
+- https://github.com/huggingface/transformers/issues/6882
 """
 
 from __future__ import annotations

@@ -1,6 +1,62 @@
 """Positions are built for another length.
 
 ## Cause
+
+The table of positions has one row for each place: tokens of a sequence, patches of an image. The model was built for another
+sequence length or image size than the one that was saved, so the table, and masks or position ids of the same length with it,
+has another number of rows. In a sequence the first rows mean the same on both sides and can be copied. In a grid of patches
+they do not; every project interpolates those in its own way, and a table of which only the beginning fits would be wrong
+without a word.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+
+class Writer(nn.Module):
+    def __init__(self, length):
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(50, 8), nn.Embedding(length, 8)
+
+
+net, path = Writer(length=32), "length-32.pth"
+torch.save(net.state_dict(), path)
+model = Writer(length=20)
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+report = intact.load_into(model, path, allow=["arch/resized-position"])  # the places that both have are copied
+assert torch.equal(model.wpe.weight, net.wpe.weight[:20])
+original = {"wte.weight": net.wte.weight}
+# or build the model for the length of the file, Writer(length=32), and nothing has to be allowed
+```
+
+## Look-alike
+
+```python
+class Contrast(nn.Module):
+    # `positive` begins with `pos` and has nothing to do with positions: this is a head of another size
+    def __init__(self, outputs):
+        super().__init__()
+        self.body, self.positive = nn.Linear(4, 8), nn.Linear(8, outputs)
+
+
+path, model = "contrast.pth", Contrast(2)
+torch.save(Contrast(5).state_dict(), path)
+```
+
+## Source
+
+- https://github.com/huggingface/transformers/issues/12167
+- https://github.com/huggingface/pytorch-image-models/issues/1794
+- https://github.com/OpenGVLab/UniFormerV2/issues/12
 """
 
 from __future__ import annotations

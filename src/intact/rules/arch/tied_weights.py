@@ -1,6 +1,58 @@
 """Keys that are one tensor in the model are not so in the file.
 
 ## Cause
+
+The model ties two names to one tensor, such as the embedding and the head of a language model. A format that stores shared
+memory once (safetensors) keeps one of the names and drops the other, which torch then calls missing, although its values are
+there. Or the file holds both names with different values, because the model that was saved did not tie them; then torch keeps
+whichever it copies last. The first loses nothing and is repaired; the second has to be decided.
+
+## Example
+
+```python
+import torch
+from safetensors.torch import save_model
+from torch import nn
+
+import intact
+
+
+class Language(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.lm_head = nn.Embedding(20, 8), nn.Linear(8, 20, bias=False)
+        self.lm_head.weight = self.embed.weight
+
+
+net, path = Language(), "model.safetensors"
+save_model(net, path)  # one of the two names is left out
+model = Language()
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+report = intact.load_into(model, path)
+assert model.lm_head.weight is model.embed.weight  # still tied
+original = net.state_dict()  # both names
+```
+
+## Look-alike
+
+```python
+# Momentum contrast starts with two encoders that hold the same values; they are equal, not tied.
+query, momentum = nn.Linear(4, 4), nn.Linear(4, 4)
+momentum.load_state_dict(query.state_dict())
+path, model = "moco.pth", nn.ModuleDict({"query": nn.Linear(4, 4), "momentum": nn.Linear(4, 4)})
+torch.save(nn.ModuleDict({"query": query, "momentum": momentum}).state_dict(), path)
+```
+
+## Source
+
+- https://github.com/huggingface/transformers/issues/30202
+- https://github.com/google-deepmind/gemma/issues/8
+- https://github.com/huggingface/accelerate/pull/2875
 """
 
 from __future__ import annotations

@@ -1,6 +1,53 @@
 """The file holds a pickled model object, not a state dict.
 
 ## Cause
+
+`torch.save(model, path)` was called without `.state_dict()`. The file then names the classes of the model by module and name,
+and unpickling it needs that very code: in another project it ends with "No module named 'models.yolo'", in a newer version
+with attributes that are not there, and since torch 2.6 it is refused by default, because unpickling can run anything. The
+weights themselves are ordinary tensors in the file; they are read without importing or calling anything that the file names.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 8), nn.Linear(8, 2)
+
+
+net, path = Net(), "whole.pt"
+torch.save(net, path)  # the object, by reference to its class
+model = Net()
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+report = intact.load_into(model, path)  # nothing is unpickled; the class may be gone, renamed or another
+original = net.state_dict()
+```
+
+## Look-alike
+
+```python
+# The values are nn.Parameter objects, and still a plain mapping of keys to tensors.
+path, model = "parameters.pt", Net()
+torch.save(dict(Net().named_parameters()), path)
+```
+
+## Source
+
+- https://github.com/pytorch/pytorch/issues/18325
+- https://github.com/ultralytics/yolov5/issues/22
+- https://github.com/ultralytics/yolov5/issues/353
 """
 
 from __future__ import annotations

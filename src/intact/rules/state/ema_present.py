@@ -1,6 +1,58 @@
 """The checkpoint also holds averaged weights, and they are not the ones that are loaded.
 
 ## Cause
+
+Training kept a moving average of the weights (EMA, SWA, Polyak) and saved it beside the raw ones: as an entry of its own
+(`state_dict_ema`, `ema_model`), or flat among the keys (`ema_backbone_conv1_weight`). Published numbers are usually those of
+the averages; loading the raw weights gives results a little below the paper, with the authors' own file. The raw weights are
+what is loaded by default, because resuming needs them; for evaluation name the averages.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+net = nn.Linear(4, 2)
+averaged = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
+averaged.update_parameters(net)
+path = "epoch-90.pth"
+torch.save({"epoch": 90, "state_dict": net.state_dict(), "state_dict_ema": averaged.module.state_dict()}, path)
+
+model = nn.Linear(4, 2)
+report = intact.check(path, model)
+```
+
+Also: arch/nested-state, which says that the weights are one level down.
+
+## Fix
+
+```python
+report = intact.load_into(model, path, at="state_dict_ema")  # for evaluation; without `at` the raw weights, for training on
+original = averaged.module.state_dict()
+```
+
+## Look-alike
+
+```python
+class MeanTeacher(nn.Module):
+    # The average is a part of the model itself: the file has it, and the model wants it
+    def __init__(self):
+        super().__init__()
+        self.student, self.ema_teacher = nn.Linear(4, 2), nn.Linear(4, 2)
+
+
+path, model = "mean-teacher.pth", MeanTeacher()
+torch.save(MeanTeacher().state_dict(), path)
+```
+
+## Source
+
+- https://github.com/happyharrycn/actionformer_release/issues/103
+- https://github.com/cvlab-columbia/zero123/issues/68
+- https://github.com/open-mmlab/mmdetection/issues/4667
 """
 
 from __future__ import annotations

@@ -1,6 +1,50 @@
 """The file is in a format of an older PyTorch.
 
 ## Cause
+
+Until 0.4.0 PyTorch wrote no `num_batches_tracked` for normalisation layers, and until 0.4 InstanceNorm kept running statistics
+that it did not use. Both kinds of file are still downloaded every day. A strict load of today calls the counters missing where
+the version of the state dict was lost (a re-saved or filtered dict), and the statistics unexpected. The counters matter only
+with `momentum=None`, zero stands in for them; the statistics were never used, and dropping them changes nothing.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+import intact
+
+net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+# what PyTorch 0.3 wrote: no counters, no versions, and the container from before 1.6
+old = {key: value for key, value in net.state_dict().items() if "num_batches_tracked" not in key}
+path = "from-2017.pth"
+torch.save(old, path, _use_new_zipfile_serialization=False)
+
+model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+report = intact.check(path, model)
+```
+
+## Fix
+
+```python
+report = intact.load_into(model, path)
+original = net.state_dict()  # the counter of batches is zero, as in a network that never counted
+```
+
+## Look-alike
+
+```python
+# A BatchNorm without running statistics has no counter today either.
+path, model = "today.pth", nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, track_running_stats=False))
+torch.save(model.state_dict(), path)
+```
+
+## Source
+
+- https://github.com/pytorch/pytorch/issues/8481
+- https://github.com/pytorch/pytorch/issues/8430
+- https://github.com/junyanz/pytorch-CycleGAN-and-pix2pix/issues/262
 """
 
 from __future__ import annotations
