@@ -19,7 +19,7 @@ HEADINGS = ["Cause", "Example", "Fix", "Look-alike", "Source"]
 def companions(code: str) -> set[str]:
     """Returns the codes that the page says come along with its own."""
     return {
-        code for line in re.findall(r"^Also: (.+)$", PAGES[code], re.MULTILINE) for name in re.findall(r"[a-z]+/[a-z0-9-]+", line)
+        name for line in re.findall(r"^Also: (.+)$", PAGES[code], re.MULTILINE) for name in re.findall(r"[a-z]+/[a-z0-9-]+", line)
     }
 
 
