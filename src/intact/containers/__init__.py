@@ -30,7 +30,12 @@ class Format(Protocol):
 
     @property
     def certain(self) -> bool:
-        """Whether a match leaves no doubt; the others are asked after the files that are no checkpoints."""
+        """Whether a match leaves no doubt; otherwise a folder's files of this format are looked at twice."""
+        ...
+
+    @property
+    def first(self) -> bool:
+        """Whether it is asked before the files that are no checkpoints."""
         ...
 
     def matches(self, file: BoundedFile) -> bool:
@@ -53,12 +58,14 @@ class BuiltIn:
     Attributes:
         module: Where `matches` and `open_file` are.
         begins: What the first bytes look like, so that other files do not import the module.
-        certain: Whether a match leaves no doubt.
+        certain: Whether a match leaves no doubt: other things than checkpoints are zip archives too.
+        first: Whether it is asked before the files that are no checkpoints.
     """
 
     module: str
     begins: re.Pattern[bytes]
     certain: bool = True
+    first: bool = True
 
     def matches(self, file: BoundedFile) -> bool:
         """Tells whether a file is of this format."""
@@ -80,10 +87,10 @@ FORMATS: Table[Format] = Table(
     {
         "safetensors": BuiltIn("intact.containers.safetensors", re.compile(rb".{8}\{", re.DOTALL)),
         "sharded": BuiltIn("intact.containers.sharded", re.compile(rb"\s*\{")),
-        "torch-zip": BuiltIn("intact.containers.torch_zip", _ANYTHING),
+        "torch-zip": BuiltIn("intact.containers.torch_zip", re.compile(rb"PK"), certain=False),
         "torch-legacy": BuiltIn("intact.containers.torch_legacy", _ANYTHING),
         "torch-tar": BuiltIn("intact.containers.torch_tar", _ANYTHING),
-        "plain-pickle": BuiltIn("intact.containers.plain_pickle", _ANYTHING, certain=False),
+        "pickle": BuiltIn("intact.containers.plain_pickle", _ANYTHING, certain=False, first=False),
     },
 )
 """Formats by name, in the order in which they are asked."""
@@ -91,8 +98,8 @@ FORMATS: Table[Format] = Table(
 _ENDINGS = {
     ".safetensors": ("safetensors",),
     ".json": ("sharded",),
-    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".th"), ("torch-zip", "torch-legacy", "torch-tar", "plain-pickle")),
-    **dict.fromkeys((".pkl", ".pickle"), ("torch-zip", "torch-legacy", "torch-tar", "plain-pickle")),
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".th"), ("torch-zip", "torch-legacy", "torch-tar", "pickle")),
+    **dict.fromkeys((".pkl", ".pickle"), ("torch-zip", "torch-legacy", "torch-tar", "pickle")),
     **dict.fromkeys((".onnx", ".gguf", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".tflite", ".gz", ".txt", ".html"), ()),
 }
 """Ending to the formats that customarily have it; an ending that is not here says nothing."""
@@ -166,7 +173,7 @@ def _opened(path: Path, names: tuple[str, ...]) -> Container:
 
 
 def _recognised(file: BoundedFile, names: tuple[str, ...]) -> Container:
-    for format_ in (FORMATS[name] for name in names if FORMATS[name].certain):
+    for format_ in (FORMATS[name] for name in names if FORMATS[name].first):
         if format_.matches(file):
             return format_.open_file(file)
     from intact.containers import impostors
@@ -174,7 +181,7 @@ def _recognised(file: BoundedFile, names: tuple[str, ...]) -> Container:
     error = impostors.named(file)
     if error is not None:
         raise error
-    for format_ in (*(FORMATS[name] for name in names if not FORMATS[name].certain), *_plugins()):
+    for format_ in (*(FORMATS[name] for name in names if not FORMATS[name].first), *_plugins()):
         if format_.matches(file):
             return format_.open_file(file)
     raise impostors.leftover(file)

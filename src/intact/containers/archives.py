@@ -115,16 +115,19 @@ _UNPACKERS = {
 # --- zip
 
 
-def _zip(file: BoundedFile) -> IntactError:
+def _zip(file: BoundedFile) -> IntactError | None:
+    """Returns what a zip archive is; None for one of torch's own layout, whatever torch keeps in it."""
     try:
         members = list(zip_members(file))
     except CannotRead as error:
         return error
     names = {member.name for member in members}
+    if any(_stands_in("data.pkl", name.lower()) or name.endswith(_OF_TORCH) for name in names):
+        return None
     for what, code, marks, help_text in _ZIP_KINDS:
         if all(any(_stands_in(mark, name) for name in names) for mark in marks):
             return NotACheckpoint(
-                f"it is {what}, not a checkpoint that `torch.save` wrote",
+                f"it is {what}, not a PyTorch checkpoint",
                 code=code,
                 path=str(file.path),
                 evidence={"format": what, "members": shown_list(sorted(names), SHOWN_MEMBERS), "member_count": len(members)},
@@ -143,38 +146,11 @@ def _stands_in(mark: str, name: str) -> bool:
     return mark in (name, below)
 
 
+_OF_TORCH = ("/archive_format", "serialized_exported_program.json", "serialized_state_dict.pt", "/extern_modules")
+"""Members of the archives of torch.export and torch.package."""
+
 _RUNTIME = "find the PyTorch weights it was made from"
 _ZIP_KINDS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    (
-        "a TorchScript archive",
-        "file/torchscript-archive",
-        ("data.pkl", "constants.pkl"),
-        "load it with torch.jit.load, and save its state_dict()",
-    ),
-    (
-        "a TorchScript archive",
-        "file/torchscript-archive",
-        ("code/", "data.pkl"),
-        "load it with torch.jit.load, and save its state_dict()",
-    ),
-    (
-        "an exported program (.pt2) of torch.export",
-        "file/exported-program",
-        ("archive_format", "models/"),
-        "load it with torch.export.load, and save its state_dict",
-    ),
-    (
-        "an exported program (.pt2) of torch.export",
-        "file/exported-program",
-        ("serialized_exported_program.json",),
-        "load it with torch.export.load, and save its state_dict",
-    ),
-    (
-        "an archive of torch.package",
-        "file/foreign-format",
-        (".data/extern_modules",),
-        "it holds code: load it with torch.package.PackageImporter if you trust it, and save the state_dict()",
-    ),
     (
         "a model archive of TorchServe (.mar)",
         "file/wrapped-archive",

@@ -122,11 +122,12 @@ def second_opinion(file: BoundedFile, error: IntactError) -> IntactError:
         file: Still open.
         error: What the reader of its format raised.
     """
-    if isinstance(error, Damaged):
-        better = converted_as_text(file)
-        if better is not None:
-            better.evidence["as_read"] = error.message
-            return _with_hint(file, better)
+    better = converted_as_text(file) if isinstance(error, Damaged) else None
+    if error.code in ("file/not-a-checkpoint", "file/wrapped-archive") and isinstance(error, NotACheckpoint):
+        better = wrapped(file)
+    if better is not None:
+        better.evidence["as_read"] = error.message
+        return _with_hint(file, better)
     return _with_hint(file, error)
 
 
