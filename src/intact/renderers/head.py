@@ -53,7 +53,7 @@ def tensors_text(found: Description) -> str:
     tensors = distinct(found)
     keys = f" under {count(len(found.tensors), 'key')}" if len(tensors) != len(found.tensors) else ""
     values = sum(tensor.elements for tensor in tensors)
-    return f"{count(len(tensors), 'tensor')}{keys}, {number_text(values)} values, {bytes_text(tensors)}"
+    return f"{count(len(tensors), 'tensor')}{keys}, {number_text(values, 'value')}, {bytes_text(tensors)}"
 
 
 def bytes_text(tensors: Iterable[TensorInfo]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from intact.core.report import Verdict
+from intact.core.wording import count
 
 LONGEST_NAME = 96
 """Characters of one name or path in text; more than any key of a model that people know by heart, less than two lines."""
@@ -102,12 +103,12 @@ def size_text(size_bytes: int) -> str:
     return f"{size / 1024:,.1f} TiB"
 
 
-def number_text(number: int) -> str:
-    """Returns a large number rounded and exact: `11.7 M (11,689,512)`; a small one as it is."""
+def number_text(number: int, noun: str) -> str:
+    """Returns a number of things: `37 values`, and a large one rounded and exact, `11.7 M values (11,689,512)`."""
     for power, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M")):
         if number >= power:
-            return f"{number / power:.1f} {letter} ({number:,})"
-    return f"{number:,}"
+            return f"{number / power:.1f} {letter} {noun}s ({number:,})"
+    return count(number, noun)
 
 
 def container_text(container: str) -> str:
