@@ -156,11 +156,23 @@ def _worst(mine: list[Casting]) -> str:
         return f"`{worst.difference.key}`"
     index, before, after = worst.loss.example
     place = f"[{', '.join(map(str, index))}]" if index else ""
-    return f"`{worst.difference.key}`{place} {_number(before)} becomes {_number(after)}"
+    return f"`{worst.difference.key}`{place} {' becomes '.join(_apart(before, after))}"
 
 
-def _number(value: float | int | str) -> str:
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
+def _apart(before: float | int | str, after: float | int | str) -> tuple[str, str]:
+    """Both numbers with the digits that it takes to tell them apart, seven at least."""
+    texts = ("", "")
+    for digits in (7, 9, 12, 17):
+        texts = _number(before, digits), _number(after, digits)
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def _number(value: float | int | str, digits: int) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.{digits}g}"
 
 
 def _line(casting: Casting) -> Example:

@@ -37,6 +37,11 @@ def some(names: Iterable[str], limit: int = 3) -> str:
     return shown if len(listed) <= limit else f"{shown} and {len(listed) - limit:,} more"
 
 
+def place(path: str) -> str:
+    """Returns a path in backticks, and the root in words: its path is empty."""
+    return f"`{path}`" if path else "the top level"
+
+
 LOSS_FREE = "loss-free repair: `intact.load_into` applies it, `intact repair` writes a corrected copy"
 
 

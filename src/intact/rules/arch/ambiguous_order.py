@@ -54,7 +54,7 @@ from collections.abc import Iterator
 
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.wording import count, example
+from intact.core.wording import count, example, place
 from intact.numbering import Family, families, splits
 
 CODE = "arch/ambiguous-order"
@@ -79,8 +79,8 @@ def _finding(facts: Facts, family: Family, marks: set[tuple[str, str]]) -> Findi
     return Finding(
         CODE,
         "error",
-        f"`{family.path}` has {count(len(family.found), 'layer')} on both sides under other numbers, and equal shapes do not "
-        "tell which is which",
+        f"{place(family.path)} has {count(len(family.found), 'layer')} on both sides under other numbers, and equal shapes do "
+        "not tell which is which",
         keys,
         {"path": family.path, "found": sorted(family.found), "expected": sorted(family.expected)},
         tuple(example(facts.found.tensors.get(key), facts.expected.tensors.get(key)) for key in keys[:3]),

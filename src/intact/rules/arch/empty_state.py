@@ -67,7 +67,7 @@ def detect(facts: Facts) -> Iterator[Finding]:
     """Yields where nothing was found and something is expected, or nothing is known of what is expected."""
     if facts.found.tensors or (facts.has_model and not facts.expected.tensors):
         return
-    extras = [extra.path for extra in facts.original.extras]
+    extras = [extra.path for extra in facts.original.extras if extra.path]
     yield Finding(
         CODE,
         "error",

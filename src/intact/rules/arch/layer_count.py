@@ -57,7 +57,7 @@ from collections.abc import Iterator
 
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.wording import by_permission, example
+from intact.core.wording import by_permission, example, place
 from intact.numbering import Family, Layers, families, splits
 from intact.repairs.drop import Drop
 from intact.repairs.keep import Keep
@@ -99,7 +99,7 @@ def _shifted(family: Family) -> bool:
 
 
 def _numbers(listed: list[Family]) -> str:
-    rows = [f"`{family.path}` has {len(family.found):,} and the model {len(family.expected):,}" for family in listed]
+    rows = [f"{place(family.path)} has {len(family.found):,} and the model {len(family.expected):,}" for family in listed]
     return "; ".join(rows[:3]) + (f"; and {len(rows) - 3} more" if len(rows) > 3 else "")
 
 

@@ -24,7 +24,7 @@ torch.save(net.state_dict(), path)
 model = nn.Linear(8, 8, bias=False).to(torch.bfloat16)
 report = intact.check(path, model)
 (finding,) = report.findings
-changed = finding.evidence["changed"]  # 62 of 64
+changed = finding.evidence["changed"]  # 63 of 64
 ```
 
 ## Fix
