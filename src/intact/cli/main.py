@@ -1,10 +1,63 @@
-"""The command's front door."""
+"""The command's front door: its verbs, and what happens when something goes wrong outside of them.
+
+Only click and the records are imported here; torch, numpy and rich come with the work that needs them.
+"""
 
 from __future__ import annotations
 
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any
+
 import click
 
+from intact import __version__
+from intact.cli.check import check
+from intact.cli.completion import VARIABLE, completion
+from intact.cli.explain import explain
+from intact.cli.inspect import inspect
+from intact.cli.output import aside
+from intact.cli.repair import repair
+from intact.cli.status import MEANING, Status
 
-@click.group()
+
+class Command(click.Group):
+    """The group, with our own words for an interruption and output that no encoding can stop."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs the command; never returns in standalone mode."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        variable = complete_var or VARIABLE
+        if not standalone_mode:
+            return super().main(args, prog_name or "intact", variable, standalone_mode=False, **extra)
+        try:
+            sys.exit(super().main(args, prog_name or "intact", variable, standalone_mode=False, **extra) or 0)
+        except click.Abort:
+            aside("interrupted; nothing was changed")
+            sys.exit(Status.INTERRUPTED)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(Status.COULD_NOT_LOOK)
+
+
+_EPILOG = "\b\nExit status:\n" + "\n".join(f"  {status.value:<4} {meaning}" for status, meaning in MEANING.items())
+
+
+@click.group(cls=Command, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="intact", message="%(prog)s %(version)s")
 def main() -> None:
     """Save a PyTorch model and get the same model back, or be told exactly why not."""
+
+
+for command in (inspect, check, repair, explain, completion):
+    main.add_command(command)

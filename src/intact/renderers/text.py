@@ -13,7 +13,8 @@ from intact.core.finding import Example, Finding
 from intact.core.grouping import group_keys
 from intact.core.report import Report, Verdict
 from intact.core.wording import count
-from intact.renderers.head import head_rows
+from intact.errors import IntactError
+from intact.renderers.head import head_rows, tensors_text
 from intact.renderers.layout import Row, drawn
 from intact.renderers.plan import in_the_way, step_text
 from intact.renderers.words import MEANINGS, MEANINGS_ALONE, cells, clean, name, padded, sentence, shorten, size_text
@@ -47,15 +48,26 @@ def render(report: Report, *, width: int | None = None, color: bool = False) -> 
     return drawn(_rows(report, width), width, color)
 
 
+def head_line(report: Report) -> str:
+    """Returns what the checkpoint is, in one line."""
+    row = next(head_rows(report))
+    return f"{row.label}{row.text}, {tensors_text(report.found)}"
+
+
 def verdict_line(report: Report) -> str:
-    """Returns the verdict and its meaning in words."""
+    """Returns the path, the verdict and its meaning, in one line."""
     row = _verdict(report)
-    return row.label + row.text
+    return f"{clean(report.source.path)}: {row.label}{row.text}"
 
 
-def finding_text(finding: Finding, *, width: int | None = None, color: bool = False) -> str:
-    """Returns one finding as text."""
-    return drawn(finding_rows(finding, width), width, color)
+def error_text(error: IntactError, *, color: bool = False) -> str:
+    """Returns an error as findings print: code and message, then the file and what to do."""
+    rows = [Row(sentence(error.message), f"{error.code or 'error'}: ", 2, _SEVERITIES["error"])]
+    if error.path:
+        rows.append(_field("file", clean(error.path)))
+    if error.help:
+        rows.append(_field("help", sentence(error.help)))
+    return drawn(rows, None, color)
 
 
 def _rows(report: Report, width: int | None) -> Iterator[Row]:
