@@ -151,6 +151,7 @@ class Affix:
         inside: Whether they stand between the parts of the keys, rather than in front of all.
         aside: Keys of the file that do not stand under the removed prefix and are not the model's.
         same_shapes: How many pairs agree in shape.
+        also: Further keys of the file that have the affix, and what they are without it: nothing that the model misses.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -159,6 +160,7 @@ class Affix:
     inside: bool
     aside: tuple[str, ...] = ()
     same_shapes: int = 0
+    also: tuple[tuple[str, str], ...] = ()
 
 
 def find_affixes(found: Description, expected: Description) -> tuple[Affix, ...]:
@@ -208,12 +210,15 @@ def _without_prefix(prefix: str, extra: Mapping[str, TensorInfo], missing: Mappi
     pairs = tuple((key, key[len(prefix) :]) for key in extra if key.startswith(prefix) and key[len(prefix) :] in missing)
     whole = len(pairs) >= DRESSED_UP * len(missing) and all(key in extra for key in found.tensors)
     aside = tuple(key for key in extra if not key.startswith(prefix)) if whole else ()
-    return Affix(pairs, (prefix,), (), False, aside, _same_shapes(pairs, extra, missing))
+    rest = [key for key in extra if key.startswith(prefix) and len(key) > len(prefix) and key[len(prefix) :] not in missing]
+    also = tuple((key, key[len(prefix) :]) for key in rest if key[len(prefix) :] not in found.tensors)
+    return Affix(pairs, (prefix,), (), False, aside, _same_shapes(pairs, extra, missing), also)
 
 
 def _with_prefix(prefix: str, extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo]) -> Affix:
     pairs = tuple((key, prefix + key) for key in extra if prefix + key in missing)
-    return Affix(pairs, (), (prefix,), False, (), _same_shapes(pairs, extra, missing))
+    also = tuple((key, prefix + key) for key in extra if prefix + key not in missing and prefix + key not in extra)
+    return Affix(pairs, (), (prefix,), False, (), _same_shapes(pairs, extra, missing), also)
 
 
 def _same_shapes(pairs: Iterable[tuple[str, str]], extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo]) -> int:
@@ -239,7 +244,10 @@ def _without_tokens(dropped: frozenset[str], extra: Mapping[str, TensorInfo], mi
     pairs = tuple((keys[0], there[core][0]) for core, keys in here.items() if len(keys) == 1 and len(there.get(core, ())) == 1)
     lost = Counter(token for key, _ in pairs for token in tokens_of(key)[:-1] if token in dropped)
     gained = Counter(token for _, key in pairs for token in tokens_of(key)[:-1] if token in dropped)
-    return Affix(pairs, tuple(sorted(lost)), tuple(sorted(gained)), True, (), _same_shapes(pairs, extra, missing))
+    paired = {key for key, _ in pairs}
+    rest = [(keys[0], core) for core, keys in here.items() if len(keys) == 1 and keys[0] not in paired and keys[0] != core]
+    also = () if gained else tuple((key, core) for key, core in rest if core not in extra and core not in missing)
+    return Affix(pairs, tuple(sorted(lost)), tuple(sorted(gained)), True, (), _same_shapes(pairs, extra, missing), also)
 
 
 def _reduced(tensors: Mapping[str, TensorInfo], dropped: frozenset[str]) -> dict[str, list[str]]:

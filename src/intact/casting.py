@@ -112,6 +112,16 @@ def _may_keep_dtype(facts: Facts, casting: Casting) -> bool:
     return facts.same_values(found.source, expected.dtype, casting.difference.key)
 
 
+_COUNTS = {
+    "dtype/complex-to-real": "imaginary",
+    "dtype/overflow": "overflowed",
+    "dtype/underflow": "underflowed",
+    "dtype/int-float": "changed",
+    "dtype/narrowing": "rounded",
+}
+"""Which figure a headline gives; the others stand beside the examples and in the evidence."""
+
+
 def _finding(code: str, mine: list[Casting], what: str, cause: str, help_: str, step: Cast | Place) -> Finding:
     figures = {casting.difference.key: _figures(casting) for casting in mine}
     touched = sum(row.get("changed", 0) for row in figures.values())
@@ -119,7 +129,8 @@ def _finding(code: str, mine: list[Casting], what: str, cause: str, help_: str, 
     first = mine[0].difference
     assert first.found is not None
     assert first.expected is not None
-    numbers = f"{touched:,} of {count(total, 'value')}" if touched else "values"
+    main = sum(row.get(_COUNTS[code], 0) for row in figures.values())
+    numbers = f"{main:,} of {count(total, 'value')}" if main else "values"
     return Finding(
         code,
         "error",

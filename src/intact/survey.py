@@ -90,7 +90,7 @@ class _Tally:
     """Figures so far, and how bad the example among them is."""
 
     loss: CastLoss
-    worst: float = field(default=-1.0)
+    worst: tuple[int, float] = field(default=(-1, -1.0))
 
 
 def _begins(record: TensorRecord) -> range:
@@ -224,9 +224,11 @@ def _tally_changes(
         largest_absolute=max(loss.largest_absolute, float(bounded.max(initial=0))),
         largest_relative=max(loss.largest_relative, float(relative.max(initial=0))),
     )
-    worst = int(np.argmax(error))
-    if error[worst] > tally.worst:
-        tally.worst = float(error[worst])
+    gravity = np.select([imaginary, overflowed, underflowed, truncated], [4, 3, 2, 1], 0)
+    gravest = int(gravity.max())
+    worst = int(np.argmax(np.where(gravity == gravest, error, -1.0)))
+    if (gravest, float(error[worst])) > tally.worst:
+        tally.worst = (gravest, float(error[worst]))
         index = tuple(int(n) for n in np.unravel_index(begin + int(at[worst]), record.shape)) if record.shape else ()
         tally.loss = replace(tally.loss, example=(index, _plain(before[worst]), _plain(after[worst])))
 

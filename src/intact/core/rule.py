@@ -28,7 +28,8 @@ class CastLoss:
         imaginary: Values whose imaginary part is dropped.
         largest_absolute: Largest absolute error among values that stay finite.
         largest_relative: Largest relative error among them.
-        example: Index, value before and value after of the element that changes most.
+        example: Index, value before and value after of the element that changes most by the gravest cause there is, in the order
+            imaginary, overflowed, underflowed, truncated, rounded.
     """
 
     key: str
