@@ -9,6 +9,7 @@ from typing import Any
 from intact.core.description import Description
 from intact.core.plan import Values
 from intact.repairs import fields
+from intact.repairs.ties import regrouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,9 @@ class Cast:
 
     def predict(self, found: Description) -> Description:
         """Returns the description with the new dtypes; a tensor cast alone is no longer tied to others."""
-        new = dict(self.pairs)
+        new = {key: dtype for key, dtype in self.pairs if found.tensors[key].dtype != dtype}
         tensors = {k: replace(t, dtype=new[k]) if k in new else t for k, t in found.tensors.items()}
-        ties = (tuple(key for key in group if new.get(key) == new.get(group[0])) for group in found.ties)
-        return replace(found, tensors=tensors, ties=tuple(group for group in ties if len(group) > 1))
+        return replace(found, tensors=tensors, ties=regrouped(found.ties, new.get))
 
     def perform(self, values: Values, target: Mapping[str, Any]) -> Values:  # noqa: ARG002 - a step needs no target
         """Returns the values with the new dtypes; tensors that were one object still are."""

@@ -9,6 +9,7 @@ from typing import Any
 from intact.core.description import Description
 from intact.core.plan import Values
 from intact.repairs import fields
+from intact.repairs.ties import regrouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,7 @@ class Resize:
         """Returns the description with the new shapes."""
         new = dict(self.shapes)
         tensors = {key: replace(t, shape=new[key]) if key in new else t for key, t in found.tensors.items()}
-        ties = (tuple(key for key in group if new.get(key) == new.get(group[0])) for group in found.ties)
-        return replace(found, tensors=tensors, ties=tuple(group for group in ties if len(group) > 1))
+        return replace(found, tensors=tensors, ties=regrouped(found.ties, new.get))
 
     def perform(self, values: Values, target: Mapping[str, Any]) -> Values:
         """Returns the values with the new shapes, in the file's dtype; tied tensors stay one tensor."""
