@@ -8,6 +8,7 @@ shares nothing with the model; what its hooks nevertheless did to the model itse
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -128,7 +129,7 @@ def _meta_tensors(infos: Iterable[TensorInfo], shapes: Mapping[str, torch.Size])
     for info in infos:
         dtype = getattr(torch, info.dtype, None)
         if isinstance(dtype, torch.dtype):
-            with suppress(RuntimeError, OverflowError):  # a shape that no tensor can have
+            with suppress(RuntimeError, TypeError, ValueError, OverflowError):  # a shape that no tensor can have
                 yield info.key, torch.empty(shapes.get(info.key, info.shape), dtype=dtype, device="meta")
 
 
@@ -141,7 +142,8 @@ def _load(trial: _Trial, found: Description) -> None:
         object.__setattr__(given, "_metadata", versions)
     strict = {"strict": False} if accepts(trial.twin.load_state_dict, "strict") else {}
     try:
-        with _recording(trial):
+        with warnings.catch_warnings(), _recording(trial):
+            warnings.simplefilter("ignore")  # torch warns of what hooks fill in with memory, into a copy without
             result = trial.twin.load_state_dict(given, **strict)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         trial.error = short(str(error)) or type(error).__name__
