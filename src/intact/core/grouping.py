@@ -8,17 +8,18 @@ components of a key (`layers.3.`, `state[3]`) written the one usual way, so that
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 MOST_LEAVES = 6
-"""Leaves that one group may list; longer lists are harder to read than a line for each."""
+LONGEST_LEAVES = 48
+"""How many leaves one group may list, and how many characters of them; more is harder to read than a line for each."""
 
 MOST_PLACES = 8
 """Places of one key that are read as indices; what comes behind is text. Real keys have four, a made-up one thousands."""
 
-_INDEX = re.compile(r"(?:(?<=\.)|(?<=\[)|\A)(0|[1-9][0-9]{0,8})(?=\.|\]|\Z)")
+_INDEX = re.compile(r"(?:(?<=\.)|(?<=\[)|\A)(0|[1-9][0-9]{0,17})(?=\.|\]|\Z)")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 Box = tuple[frozenset[int], ...]
@@ -51,11 +52,15 @@ class Group:
     @property
     def pattern(self) -> str:
         """The group as text; a key itself where it stands for one. Braces that belong to a key have a backslash before them."""
+        return self.text(None)
+
+    def text(self, most_runs: int | None = 6) -> str:
+        """Returns the pattern; lists of more than `most_runs` runs of numbers are counted in place of listed."""
         if self.count == 1:
             return self.first
         text = _escaped(self.literals[0])
         for listed, literal in zip(self.indices, self.literals[1:], strict=True):
-            text += index_text(listed) + _escaped(literal)
+            text += index_text(listed, most_runs) + _escaped(literal)
         if not self.leaves:
             return text
         return text + (f"{{{', '.join(self.leaves)}}}" if len(self.leaves) > 1 else self.leaves[0])
@@ -69,8 +74,8 @@ class Group:
             yield from (head + leaf for leaf in self.leaves or ("",))
 
 
-def index_text(indices: Iterable[int]) -> str:
-    """Returns ascending numbers as reports print them: `3`, `{0, 1}`, `{0..11}`, `{0..3, 7}`."""
+def index_text(indices: Sequence[int], most_runs: int | None = None) -> str:
+    """Returns ascending numbers as reports print them: `3`, `{0, 1}`, `{0..11}`, `{0..3, 7}`, `{106 of 0..187}`."""
     runs: list[list[int]] = []
     for index in indices:
         if runs and index == runs[-1][-1] + 1:
@@ -79,6 +84,8 @@ def index_text(indices: Iterable[int]) -> str:
             runs.append([index])
     if len(runs) == 1 and len(runs[0]) == 1:
         return str(runs[0][0])
+    if most_runs is not None and len(runs) > most_runs:
+        return f"{{{len(indices):,} of {indices[0]}..{indices[-1]}}}"
     parts = [f"{run[0]}..{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
     return f"{{{', '.join(parts)}}}"
 
@@ -133,7 +140,8 @@ def _with_leaves(groups: list[tuple[Group, Hashable]], order: Mapping[str, int])
         families.setdefault(family, []).append(row)
     joined: list[tuple[Group, Hashable]] = []
     for rows in families.values():
-        joined += [_joined(rows, order)] if 1 < len(rows) <= MOST_LEAVES else rows
+        length = sum(len(group.literals[-1].rpartition(".")[2]) for group, _ in rows)
+        joined += [_joined(rows, order)] if 1 < len(rows) <= MOST_LEAVES and length <= LONGEST_LEAVES else rows
     return joined
 
 

@@ -50,6 +50,8 @@ def distinct(found: Description) -> list[TensorInfo]:
 
 def tensors_text(found: Description) -> str:
     """Returns the number of tensors and of the values in them, each counted once however many keys it has."""
+    if not found.tensors:
+        return "none"
     tensors = distinct(found)
     keys = f" under {count(len(found.tensors), 'key')}" if len(tensors) != len(found.tensors) else ""
     values = sum(tensor.elements for tensor in tensors)

@@ -28,7 +28,6 @@ MOST_GROUPS = 60
 FEWEST_GROUPS = 12
 MOST_ENTRIES = 20
 MOST_TIES = 12
-_WIDEST_KEY = 80
 
 
 def render(report: Report, *, everything: bool = False, tree: bool = False, width: int | None = None, color: bool = False) -> str:
@@ -84,12 +83,13 @@ def _rows(report: Report, everything: bool, tree: bool, width: int | None) -> It
     if tree:
         yield Row()
         yield from tree_rows(found, everything=everything, width=width)
+        yield from _ties(found, everything)
     else:
         yield from _tensors(found, everything, width)
-    yield from _ties(found, everything)
-    yield from _classes(found)
-    yield from _entries(found.extras, everything)
-    yield from _foreign(found, everything)
+        yield from _ties(found, everything)
+        yield from _classes(found)
+        yield from _entries(found.extras, everything)
+        yield from _foreign(found, everything)
     for finding in report.findings:
         yield Row()
         yield from finding_rows(finding, width)
@@ -110,7 +110,7 @@ def _summary(found: Description) -> Iterator[Row]:
 
 def _tensors(found: Description, everything: bool, width: int | None) -> Iterator[Row]:
     places = places_of(found)
-    if len(places) > 1 or "" not in places:
+    if places and set(places) != {""}:
         yield from _places(places)
     limit = MOST_GROUPS if len(places) == 1 else max(FEWEST_GROUPS, MOST_GROUPS // max(1, len(places)))
     for tensors in places.values():
@@ -120,9 +120,7 @@ def _tensors(found: Description, everything: bool, width: int | None) -> Iterato
 
 def _places(places: dict[str, list[TensorInfo]]) -> Iterator[Row]:
     yield Row()
-    if not places:
-        yield Row("no tensors")
-    labels = {place: name(place) if place else "(top)" for place in places}
+    labels = {place: name(place, 60) if place else "(top)" for place in places}
     column = max((cells(label) for label in labels.values()), default=0)
     for place, tensors in places.items():
         yield Row(f"{count(len(tensors), 'tensor')}, {bytes_text(tensors)}", f"{padded(labels[place], column)}  ", 2, "bold")
@@ -137,9 +135,8 @@ def _table(tensors: Sequence[TensorInfo], limit: int | None, width: int | None) 
     shown = groups[:limit]
     facts = [_facts(known[group.first]) for group in shown]
     fact_column = min(max(map(cells, facts)), 60)
-    widest = LONGEST_NAME if limit is None else _WIDEST_KEY
-    most = widest if width is None else max(24, min(widest, width - fact_column - 22))
-    keys = [name(group.pattern, most) for group in shown]
+    most = LONGEST_NAME if width is None else max(24, min(LONGEST_NAME, width - fact_column - 22))
+    keys = [name(group.text(), most) or "(top)" for group in shown]
     column = max(map(cells, keys))
     for group, key, fact in zip(shown, keys, facts, strict=True):
         size = size_text(known[group.first].size_bytes)
@@ -162,7 +159,7 @@ def _ties(found: Description, everything: bool) -> Iterator[Row]:
     yield Row("one tensor under several keys", style="bold")
     shown = found.ties if everything else found.ties[:MOST_TIES]
     for group in shown:
-        keys = [name(key) for key in (group if everything else group[:4])]
+        keys = [name(key, 64) for key in (group if everything else group[:4])]
         yield Row("  " + " = ".join(keys) + (f" = {len(group) - len(keys):,} more" if len(group) > len(keys) else ""), hang=4)
     if len(shown) < len(found.ties):
         yield Row(f"  and {len(found.ties) - len(shown):,} more, --all-keys shows them")

@@ -144,11 +144,11 @@ def _rest(finding: Finding) -> Iterator[Row]:
     groups = group_keys(finding.keys, leaves=True)
     if len(groups) <= GROUPS:
         for number, group in enumerate(groups):
-            yield _field("keys" if number == 0 else "", name(group.pattern))
+            yield _field("keys" if number == 0 else "", name(group.text()))
     elif shown:
         yield _field("", f"and {more:,} more")
     else:
-        names = ", ".join(name(group.pattern) for group in groups[:EXAMPLES])
+        names = ", ".join(name(group.text()) for group in groups[:EXAMPLES])
         yield _field("keys", f"{names}, and {len(groups) - EXAMPLES:,} more groups")
 
 

@@ -106,11 +106,11 @@ def _folded(children: Mapping[str, Node]) -> list[tuple[str, Node, int]]:
     """Returns the children, numbered ones that are alike as one."""
     alike: dict[Hashable, list[str]] = {}
     for part, child in children.items():
-        numbered = part.isascii() and part.isdecimal() and str(int(part[:9])) == part
+        numbered = part.isascii() and part.isdecimal() and str(int(part[:18])) == part
         alike.setdefault(child.likeness if numbered else part, []).append(part)
     rows = []
     for parts in alike.values():
-        label = parts[0] if len(parts) == 1 else index_text(sorted(map(int, parts)))
+        label = parts[0] if len(parts) == 1 else index_text(sorted(map(int, parts)), 6)
         rows.append((label, children[parts[0]], len(parts)))
     return rows
 
@@ -128,7 +128,7 @@ def _title(label: str, node: Node) -> str:
     title = name(label)
     if node.module is None:
         return title
-    shown = ", ".join(f"{key}={value!r}" for key, value in node.module.hyperparameters.items())
+    shown = ", ".join(f"{key}={value!r}" for key, value in node.module.hyperparameters.items() if key != "training")
     arguments = f"({shorten(clean(shown[: 4 * _HYPERPARAMETERS]), _HYPERPARAMETERS)})" if shown else ""
     return f"{title}  {name(_class(node.module.class_name))}{arguments}"
 

@@ -40,7 +40,7 @@ def test_positions_in_lists_are_indices_too() -> None:
     assert patterns([f"optimizer.state[{i}].exp_avg" for i in (0, 2, 5)]) == ["optimizer.state[{0, 2, 5}].exp_avg"]
 
 
-@pytest.mark.parametrize("key", ["layers.007.w", "conv1.weight", "layers.-1.w", "layers.1234567890123.w", "layers.²"])
+@pytest.mark.parametrize("key", ["layers.007.w", "conv1.weight", "layers.-1.w", "layers.1234567890123456789.w", "layers.²"])
 def test_numbers_written_another_way_stay_text(key: str) -> None:
     """`007` and `7` are different keys, and a group must give back the one that is there."""
     assert group_keys([key])[0].indices == ()
@@ -79,6 +79,19 @@ def test_braces_that_belong_to_keys_are_marked() -> None:
 def test_runs_of_three_or_more_are_written_with_dots(indices: tuple[int, ...], text: str) -> None:
     """`{0..1}` would be longer than `{0, 1}` and no clearer."""
     assert index_text(indices) == text
+
+
+def test_long_lists_of_numbers_can_be_counted_in_place_of_listed() -> None:
+    """Every other layer of a hundred is one fact, and fifty numbers are none that anybody reads."""
+    (group,) = group_keys([f"state.{i}.w" for i in range(0, 20, 2)])
+    assert group.text() == "state.{10 of 0..18}.w"
+    assert group.pattern == "state.{0, 2, 4, 6, 8, 10, 12, 14, 16, 18}.w"
+
+
+def test_leaves_with_long_names_get_a_line_each() -> None:
+    """A brace that has to be cut to fit says less than the names."""
+    keys = ["lstm.weight_ih_l0_reverse", "lstm.weight_hh_l0_reverse", "lstm.weight_ih_l1_reverse"]
+    assert patterns(keys, leaves=True) == keys
 
 
 def test_no_keys_give_no_groups() -> None:
