@@ -15,7 +15,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from intact.containers.folders import located
 from intact.core.container import Container
 from intact.errors import IntactError
 from intact.files.reading import BoundedFile
@@ -116,7 +115,7 @@ def open_container(path: str | os.PathLike[str]) -> Container:
     Raises:
         CannotRead: It is not there, is no checkpoint, is damaged, or is too large for what it claims to be; the code says which.
     """
-    return _opened(located(Path(path), container_name), tuple(FORMATS.builtin()))
+    return _opened(_located(Path(path)), tuple(FORMATS.builtin()))
 
 
 def open_single(path: str | os.PathLike[str]) -> Container:
@@ -153,6 +152,14 @@ def misnamed(path: str | os.PathLike[str], container: str) -> str | None:
     if container in _ENDINGS.get(ending, (container,)):
         return None
     return f"its name ends in {ending}, and its content is {container}"
+
+
+def _located(path: Path) -> Path:
+    if os.path.isfile(path):
+        return path
+    from intact.containers.folders import located
+
+    return located(path, container_name)
 
 
 def _opened(path: Path, names: tuple[str, ...]) -> Container:
