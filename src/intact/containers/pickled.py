@@ -1,0 +1,97 @@
+"""One opened checkpoint whose objects were pickled, whatever the container around the pickle.
+
+A format reads its own layout and hands over the objects and a way to the bytes; all else is the same for all of them. The objects
+are walked when somebody asks for a description, or at once where a tensor reaches outside its storage, to name it by its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from intact.containers.objects import Walked, walk
+from intact.containers.pickles import Unpickled
+from intact.core.container import Storage, TensorRecord
+from intact.core.description import Description, Source
+from intact.errors import Damaged
+from intact.files.reading import BoundedFile
+
+
+class PickledContainer:
+    """A checkpoint of pickled objects.
+
+    Args:
+        file: The open file; closed with this.
+        source: Path, format, writer and checksums.
+        unpickled: The objects.
+        bytes_of: All bytes of a storage.
+
+    Raises:
+        Damaged: A tensor reaches outside its storage (`file/storage-bounds`).
+    """
+
+    def __init__(
+        self, file: BoundedFile, source: Source, unpickled: Unpickled, bytes_of: Callable[[Storage], memoryview]
+    ) -> None:
+        self._file = file
+        self._source = source
+        self._unpickled = unpickled
+        self._bytes_of = bytes_of
+        self._walked: Walked | None = None
+        if unpickled.problems:
+            raise self._outside()
+
+    @property
+    def source(self) -> Source:
+        """Path, format, size, writer and checksums."""
+        return self._source
+
+    def describe(self) -> Description:
+        """Returns what the file holds.
+
+        Raises:
+            TooLarge: The objects share so many parts that naming every tensor would take forever (`safety/archive-bomb`).
+        """
+        return self._walk().description
+
+    def objects(self) -> Any:
+        """Returns the nesting of plain objects with `TensorRecord` and `Foreign` leaves; not to be changed."""
+        return self._unpickled.value
+
+    def record(self, key: str) -> TensorRecord:
+        """Returns the tensor that `describe` lists under a key.
+
+        Raises:
+            KeyError: It lists none.
+        """
+        return self._walk().records[key]
+
+    def storage_bytes(self, storage: Storage) -> memoryview:
+        """Returns all bytes of a storage, in the file's byte order.
+
+        Raises:
+            Damaged: They are not all there.
+        """
+        return self._bytes_of(storage)
+
+    def close(self) -> None:
+        """Releases the file; views handed out before stay valid."""
+        self._file.close()
+
+    def _walk(self) -> Walked:
+        if self._walked is None:
+            self._walked = walk(self._unpickled.value, self._unpickled.foreign, self._source.path)
+        return self._walked
+
+    def _outside(self) -> Damaged:
+        keys = {id(record): key for key, record in self._walk().records.items()}
+        named = [(keys.get(id(record), ""), why) for record, why in self._unpickled.problems]
+        key, why = next((row for row in named if row[0]), named[0])
+        about = f"tensor {key!r}" if key else "a tensor"
+        return Damaged(
+            f"{about} reaches outside its storage: {why}",
+            code="file/storage-bounds",
+            path=self._source.path,
+            evidence={"keys": [key for key, _ in named if key], "tensors": len(named)},
+            help="the file was changed after it was written, or made to read foreign memory; fetch it again from its source",
+        )

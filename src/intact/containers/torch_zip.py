@@ -1,0 +1,190 @@
+"""torch's format since 1.6: a zip archive with one folder that holds `data.pkl` and a record for each storage.
+
+Records lie uncompressed at offsets that are multiples of 64, so that tensors can be used where they stand. Small records tell the
+release (`byteorder` since 2.1, `.format_version` since 2.6). TorchScript and torch.export use the same archive for programs;
+those are named and left to their own loaders.
+
+Source:
+    torch 2.13 `serialization.py` (`_save`, `_load`) and `caffe2/serialize/inline_container.cc`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from intact.containers.memory import Held
+from intact.containers.pickled import PickledContainer
+from intact.containers.pickles import GlobalName, load
+from intact.containers.torch_legacy import nested_legacy, text_of
+from intact.containers.zips import LOCAL_SIGNATURE, Entry, Zip
+from intact.core.container import Storage
+from intact.core.description import Integrity, Source, Writer
+from intact.core.dtype import dtype_named
+from intact.errors import CannotRead, Damaged, NotACheckpoint
+from intact.files.reading import BoundedFile
+
+PICKLE_LIMIT_BYTES = 1 << 30
+"""Largest `data.pkl`; 20,000 tensors take two million bytes."""
+SMALL_RECORD_LIMIT_BYTES = 4096
+_CHECKPOINT_ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".th", ".pkl")
+_NAMED_LIMIT = 10
+
+
+def matches(file: BoundedFile) -> bool:
+    """Tells whether a file is a zip archive, by the same four bytes as torch."""
+    return file.head(4) == LOCAL_SIGNATURE
+
+
+def open_file(file: BoundedFile) -> PickledContainer:
+    """Returns the opened archive.
+
+    Raises:
+        Damaged: It ends early, or contradicts itself.
+        NotACheckpoint: It holds a program, other files, or several archives.
+        TooLarge: It would take more memory than its size can justify.
+    """
+    archive = Zip(file)
+    folder = _folder(archive, file)
+    memory = Held(str(file.path), nested_legacy)
+    storages = _Storages(archive, folder, str(file.path), memory)
+    pickle = archive.content(archive.entry(f"{folder}data.pkl"), PICKLE_LIMIT_BYTES)
+    unpickled = load(bytes(pickle), persistent_load=storages.load, memory=memory, path=str(file.path))
+    kept = any(entry.crc for entry in archive.entries.values())
+    source = Source(
+        str(file.path),
+        "torch-zip",
+        file.size_bytes,
+        (file.path.name,),
+        _writer(archive, folder),
+        Integrity("crc32" if kept else "none"),
+    )
+    return PickledContainer(file, source, unpickled, storages.bytes_of)
+
+
+def _folder(archive: Zip, file: BoundedFile) -> str:
+    """Returns the folder of the records, with its slash: that of the first record, as torch takes it, or the only one that fits."""
+    names = [entry.name for entry in archive.entries.values()]
+    first = names[0].partition("/") if names else ("", "", "")
+    folders = [name[: -len("data.pkl")] for name in names if name.lower().endswith("data.pkl") and name.count("/") <= 1]
+    folder = first[0] + first[1]
+    if f"{folder}data.pkl" not in archive:
+        if len(folders) != 1 or not folders[0].endswith("/"):
+            raise _other_archive(names, str(file.path))
+        folder = folders[0]
+    if f"{folder}constants.pkl" in archive or any(name.startswith(f"{folder}code/") for name in names):
+        raise NotACheckpoint(
+            "a TorchScript program, not a checkpoint: it holds code beside the tensors",
+            code="file/torchscript-archive",
+            path=str(file.path),
+            help="load it with torch.jit.load, and save the state dict of what that returns",
+        )
+    return folder
+
+
+def _other_archive(names: list[str], path: str) -> CannotRead:
+    lasts = {name.rpartition("/")[2].lower() for name in names}
+    if lasts & {"archive_format", "serialized_exported_program.json", "serialized_state_dict.pt"}:
+        return NotACheckpoint(
+            "a program saved by torch.export, not a checkpoint",
+            code="file/exported-program",
+            path=path,
+            help="load it with torch.export.load, and save the state dict of what that returns",
+        )
+    if "extern_modules" in lasts:
+        return NotACheckpoint(
+            "an archive of torch.package: sources and pickles of its own layout",
+            code="file/foreign-format",
+            path=path,
+            help="load it with torch.package.PackageImporter, and save the state dict of the model inside",
+        )
+    inside = [name for name in names if name.lower().endswith((*_CHECKPOINT_ENDINGS, "data.pkl"))]
+    if inside:
+        return NotACheckpoint(
+            f"an archive around {len(inside)} files that may be checkpoints: {', '.join(inside[:3])}",
+            code="file/wrapped-archive",
+            path=path,
+            evidence={"members": inside[:_NAMED_LIMIT], "member_count": len(inside)},
+            help="unpack the archive and name the file inside",
+        )
+    return NotACheckpoint(
+        f"a zip archive of {len(names):,} files without data.pkl, which every checkpoint of torch has",
+        code="file/not-a-checkpoint",
+        path=path,
+        evidence={"members": names[:_NAMED_LIMIT]},
+        help="unpack the archive and look for the checkpoint among its files",
+    )
+
+
+def _writer(archive: Zip, folder: str) -> Writer:
+    if f"{folder}.format_version" in archive:
+        return Writer("torch", ">=2.6", "a record .format_version")
+    if f"{folder}byteorder" in archive:
+        return Writer("torch", ">=2.1", "a record byteorder")
+    if f"{folder}.data/serialization_id" in archive:
+        return Writer("torch", ">=2.0", "a record .data/serialization_id")
+    return Writer("torch", ">=1.6", "a zip archive with data.pkl")
+
+
+def _byteorder(archive: Zip, folder: str, path: str) -> Literal["little", "big"]:
+    name = f"{folder}byteorder"
+    if name not in archive:
+        return "little"
+    order = bytes(archive.content(archive.entry(name), SMALL_RECORD_LIMIT_BYTES))
+    if order not in (b"little", b"big"):
+        raise Damaged(f"the byte order calls itself {order[:20]!r}, and is little or big", code="file/bad-header", path=path)
+    return "big" if order == b"big" else "little"
+
+
+class _Storages:
+    """The storages that the objects refer to, by persistent id, each in a record of its own."""
+
+    def __init__(self, archive: Zip, folder: str, path: str, memory: Held) -> None:
+        self._archive = archive
+        self._folder = folder
+        self._path = path
+        self._memory = memory
+        self._byteorder = _byteorder(archive, folder, path)
+        self._by_key: dict[str, Storage] = {}
+        self._entries: dict[str, Entry] = {}
+
+    def load(self, identity: Any) -> Storage:
+        """Returns the storage that a persistent id stands for."""
+        if not isinstance(identity, tuple) or len(identity) != 5 or text_of(identity[0]) != "storage":
+            raise TypeError("a persistent id of no known form")
+        _, kind, key, device, elements = identity
+        key = text_of(key)
+        found = self._by_key.get(key)
+        if found is not None:
+            return found
+        if not isinstance(kind, GlobalName) or not kind.dtype or type(elements) is not int or not 0 <= elements < 1 << 60:
+            raise TypeError("a storage of no known form")
+        known = dtype_named(kind.dtype)
+        storage = self._placed(key, kind.dtype, elements * (known.itemsize_bytes if known else 1), text_of(device))
+        self._by_key[key] = storage
+        return storage
+
+    def _placed(self, key: str, dtype: str, size_bytes: int, device: str) -> Storage:
+        entry = self._archive.entry(f"{self._folder}data/{key}")
+        if size_bytes > entry.size_bytes:
+            raise Damaged(
+                f"storage {key!r} is declared with {size_bytes:,} bytes, and its record {entry.name!r} has {entry.size_bytes:,}",
+                code="file/storage-bounds",
+                path=self._path,
+                evidence={"storage": key, "declared_bytes": size_bytes, "record_bytes": entry.size_bytes},
+                help="the file was changed after it was written, or packed again badly; fetch or copy it again",
+            )
+        begin = self._archive.data_begin(entry)
+        self._entries[key] = entry
+        stored = entry.method == 0
+        return Storage(key, dtype, size_bytes, byteorder=self._byteorder, device=device, begin=begin if stored else -1)
+
+    def bytes_of(self, storage: Storage) -> memoryview:
+        """Returns all bytes of a storage.
+
+        Raises:
+            Damaged: They are not all there.
+        """
+        entry = self._entries.get(storage.name)
+        if entry is None:
+            return self._memory.bytes_of(storage)
+        return self._archive.content(entry)[: storage.size_bytes]
