@@ -1,7 +1,7 @@
 """NumPy arrays and scalars as pickles hold them, read without NumPy.
 
-An array is a call of `_reconstruct` completed by a state of shape, dtype, order and bytes; a scalar is a call with a dtype and its
-bytes. NumPy 1 and 2 write the same under different names.
+An array is a call of `_reconstruct` completed by a state of shape, dtype, order and bytes; a scalar is a call with a dtype and
+its bytes. NumPy 1 and 2 write the same under different names.
 
 Source:
     NumPy 2.3 `numpy/_core/src/multiarray/methods.c` (`array_setstate`) and `descriptor.c` (`arraydescr_setstate`).
@@ -9,10 +9,9 @@ Source:
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from math import prod
-from struct import error as StructError
-from struct import unpack_from
 from typing import Any
 
 from intact.core.container import Foreign
@@ -116,8 +115,8 @@ def scalar_of(value: Foreign) -> bool | int | float | str | None:
     if element is None or raw is None or element.code not in _CODES:
         return None
     try:
-        number: bool | int | float = unpack_from((">" if element.byteorder == ">" else "<") + _CODES[element.code], raw)[0]
-    except StructError:
+        number: bool | int | float = struct.unpack_from((">" if element.byteorder == ">" else "<") + _CODES[element.code], raw)[0]
+    except struct.error:
         return None
     return number
 

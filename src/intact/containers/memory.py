@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from intact.containers.pickles import Buffer, Unpickled
+from intact.containers.pickles import Buffer, StorageView, Unpickled
 from intact.core.container import Storage
+from intact.core.dtype import dtype_named
 from intact.errors import Damaged, TooLarge
 
 NESTING_LIMIT = 4
@@ -77,6 +78,10 @@ class Held:
         Raises:
             Damaged: They are not there.
         """
+        if isinstance(storage, StorageView):
+            known = dtype_named(storage.dtype)
+            begin = storage.first * (known.itemsize_bytes if known else 1)
+            return self.bytes_of(storage.whole)[begin : begin + storage.size_bytes]
         view = self._views.get(storage.name)
         if view is None or len(view) < storage.size_bytes:
             raise Damaged(f"storage {storage.name!r} has no bytes in the file", code="file/truncated", path=self.path)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intact.containers import modules
+from intact.containers.pickles import ForeignTensor
 from intact.containers.summaries import SCALARS, key_text, kind_and_text
 from intact.core.container import Foreign, TensorRecord
 from intact.core.description import Description, Extra, ForeignName, ModuleInfo
@@ -90,8 +91,8 @@ class _Walker:
             step = steps.pop()
             if step.leave:
                 self.entered.discard(id(step.value))
-            elif isinstance(step.value, TensorRecord):
-                self.tensor(step.path, step.nest, step.value)
+            elif (record := _tensor_of(step.value)) is not None:
+                self.tensor(step.path, step.nest, record)
             elif isinstance(step.value, Foreign) and modules.state_of(step.value) is not None:
                 self.module(step.path, step.value, step.depth)
             else:
@@ -102,7 +103,7 @@ class _Walker:
         value = step.value
         members = self.members(value) if isinstance(value, (dict, list, tuple, set, frozenset)) else None
         if members is None or id(value) in self.entered or step.depth >= DEPTH_LIMIT:
-            self.extra(step.path, value)
+            self.note(step.path, value)
             return
         if isinstance(value, OrderedDict):
             self.versions(step.path, value)
@@ -134,7 +135,7 @@ class _Walker:
         self.characters += characters
         if self.visits > VISITS_LIMIT or self.characters > KEY_CHARACTERS_LIMIT:
             raise TooLarge(
-                f"the objects in it share so many parts that more than {min(self.visits, VISITS_LIMIT):,} paths lead through them",
+                f"its objects share so many parts that more than {min(self.visits, VISITS_LIMIT):,} paths lead through them",
                 code="safety/archive-bomb",
                 path=self.path,
                 evidence={"visits": self.visits},
@@ -159,7 +160,7 @@ class _Walker:
             free, record.dtype, record.shape, role=role, layout=record.layout, nest=nest, source=free, device=device
         )
 
-    def extra(self, path: str, value: Any) -> None:
+    def note(self, path: str, value: Any) -> None:
         """Adds an entry that is no tensor."""
         if path.rpartition(".")[2] == "_extra_state":
             self.extra_state.append(path)
@@ -187,7 +188,7 @@ class _Walker:
             if step.leave:
                 entered.discard(id(step.value))
             elif state is None or id(step.value) in entered or step.depth >= DEPTH_LIMIT:
-                self.extra(step.path, step.value)
+                self.note(step.path, step.value)
             else:
                 entered.add(id(step.value))
                 steps.append(_Step("", "", step.value, 0, leave=True))
@@ -207,10 +208,10 @@ class _Walker:
         for name, value, role, persistent in _entries(state):
             key = self.joined(step.path, name)
             self.count(len(key))
-            if isinstance(value, TensorRecord):
-                self.tensor(key, nest, value, role, absent=not persistent)
+            if (record := _tensor_of(value)) is not None:
+                self.tensor(key, nest, record, role, absent=not persistent)
             elif value is not None:
-                self.extra(key, value)
+                self.note(key, value)
 
     def result(self, foreign: tuple[ForeignName, ...]) -> Walked:
         """Returns all that was found."""
@@ -229,6 +230,12 @@ class _Walker:
             ),
             self.records,
         )
+
+
+def _tensor_of(value: Any) -> TensorRecord | None:
+    if isinstance(value, ForeignTensor):
+        return value.record
+    return value if isinstance(value, TensorRecord) else None
 
 
 def _entries(state: dict[Any, Any]) -> Iterator[tuple[str, Any, Role, bool]]:

@@ -5,10 +5,11 @@ Nothing here recurses into a value or prints more of it than fits a line.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from intact.containers import arrays
-from intact.containers.pickles import GlobalName, StorageView
+from intact.containers.pickles import GlobalName
 from intact.core.container import Foreign, Storage, TensorRecord
 from intact.core.dtype import dtype_named
 
@@ -45,7 +46,7 @@ def kind_and_text(value: Any) -> tuple[str, str]:
     """Returns the kind of a value and its short form."""
     if isinstance(value, Foreign):
         return _of_object(value)
-    if isinstance(value, (Storage, StorageView)):
+    if isinstance(value, Storage):
         return "storage", _of_storage(value)
     if type(value) in SCALARS:
         return type(value).__name__, _scalar(value)
@@ -72,19 +73,15 @@ def _of_object(value: Foreign) -> tuple[str, str]:
     return "object", value.name[:_TEXT_LIMIT]
 
 
-def _of_storage(value: Storage | StorageView) -> str:
-    whole = value.storage if isinstance(value, StorageView) else value
-    known = dtype_named(whole.dtype)
-    elements = value.elements if isinstance(value, StorageView) else whole.size_bytes // (known.itemsize_bytes if known else 1)
-    return f"{whole.dtype}, {elements:,} elements"
+def _of_storage(value: Storage) -> str:
+    known = dtype_named(value.dtype)
+    return f"{value.dtype}, {value.size_bytes // (known.itemsize_bytes if known else 1):,} elements"
 
 
 def _of_items(value: Any) -> str:
     if not value:
         return "empty"
-    shown = [
-        _scalar(item) if type(item) in SCALARS else f"<{type(item).__name__}>" for item, _ in zip(value, range(_SHOWN_ITEMS))
-    ]
+    shown = [_scalar(item) if type(item) in SCALARS else f"<{type(item).__name__}>" for item in islice(value, _SHOWN_ITEMS)]
     if len(value) <= _SHOWN_ITEMS:
         return f"[{', '.join(shown)}]"
     return f"[{', '.join(shown)}, …] ({len(value):,} items)"

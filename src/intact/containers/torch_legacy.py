@@ -1,7 +1,7 @@
 """torch's format from 0.1.11 to 1.5, still written on request: five pickles in a row, then the storages.
 
-The pickles are a magic number, a protocol version, facts about the writing machine, the objects, and the keys of the storages; each
-storage follows as a count of elements and its raw little-endian bytes. Files of before 0.4 know storages that are parts of others.
+The pickles are a magic number, a protocol version, facts about the writing machine, the objects, and the keys of the storages;
+each storage follows as a count of elements and its raw little-endian bytes. Before 0.4 a storage could be a part of another one.
 `pickle.dump` of a tensor puts one such file around every storage, so the reader works on any bytes, not only on files.
 
 Source:
@@ -17,7 +17,7 @@ from typing import Any
 
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
-from intact.containers.pickles import Buffer, GlobalName, Memory, StorageView, Unpickled, load
+from intact.containers.pickles import Buffer, GlobalName, Memory, StorageView, Unpickled, load, part_of
 from intact.core.container import Foreign, Storage
 from intact.core.description import Source, Writer
 from intact.core.dtype import dtype_named
@@ -173,17 +173,16 @@ class _Storages:
         return self._by_key[key]
 
     def _part(self, whole: Storage, part: Any) -> StorageView:
-        known = dtype_named(whole.dtype)
-        elements = whole.size_bytes // (known.itemsize_bytes if known else 1)
         if not isinstance(part, tuple) or len(part) != 3 or type(part[1]) is not int or type(part[2]) is not int:
             raise TypeError("a part of a storage of no known form")
-        if not 0 <= part[1] <= part[1] + part[2] <= elements:
+        view = part_of(whole, part[1], part[2])
+        if view is None:
             raise Damaged(
-                f"part {text_of(part[0])!r} of storage {whole.name!r} covers elements {part[1]} to {part[1] + part[2]} of {elements}",
+                f"part {text_of(part[0])!r} of storage {whole.name!r} reaches outside: {part[2]} elements from number {part[1]}",
                 code="file/storage-bounds",
                 path=self._path,
             )
-        return StorageView(whole, part[1], part[2])
+        return view
 
     def ranges(self, data: Buffer, keys: Any, at: int) -> tuple[dict[str, tuple[int, int]], int]:
         """Returns where each storage stands, and the position after the last one."""

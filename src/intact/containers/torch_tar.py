@@ -10,13 +10,12 @@ Source:
 from __future__ import annotations
 
 from dataclasses import replace
-from struct import Struct
-from struct import error as StructError
+from struct import Struct, error
 from typing import Any
 
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
-from intact.containers.pickles import GlobalName, StorageView, load
+from intact.containers.pickles import GlobalName, load, part_of
 from intact.containers.pickles.tensors import view
 from intact.containers.torch_legacy import nested_legacy, text_of
 from intact.core.container import Storage, TensorRecord
@@ -121,7 +120,7 @@ class _Reader:
         self._path = path
         self._members = members
         self._memory = memory
-        self._storages: dict[str, Storage | StorageView] = {}
+        self._storages: dict[str, Storage] = {}
         self._tensors: dict[str, TensorRecord] = {}
         self.problems: list[tuple[TensorRecord, str]] = []
 
@@ -185,10 +184,10 @@ class _Reader:
             offset, elements = part[2], part[3]
             if not isinstance(whole, Storage) or type(offset) is not int or type(elements) is not int:
                 raise _damaged(self._path, "a part of a storage has no place")
-            known = dtype_named(whole.dtype)
-            if not 0 <= offset <= offset + elements <= whole.size_bytes // (known.itemsize_bytes if known else 1):
+            view = part_of(whole, offset, elements)
+            if view is None:
                 raise Damaged(f"a part of storage {whole.name!r} reaches outside it", code="file/storage-bounds", path=self._path)
-            self._storages[text_of(part[0])] = StorageView(whole, offset, elements)
+            self._storages[text_of(part[0])] = view
 
     def read_tensors(self) -> None:
         """Reads the views that tensors are.
@@ -223,7 +222,7 @@ class _Reader:
     def _fields(self, fields: Struct, data: memoryview, at: int) -> tuple[int, ...]:
         try:
             return fields.unpack_from(data, at)
-        except StructError:
+        except error:
             raise self._short("a number") from None
 
     def _bounded(self, count: Any, data: memoryview) -> int:

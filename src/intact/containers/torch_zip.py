@@ -62,7 +62,7 @@ def open_file(file: BoundedFile) -> PickledContainer:
 
 
 def _folder(archive: Zip, file: BoundedFile) -> str:
-    """Returns the folder of the records, with its slash: that of the first record, as torch takes it, or the only one that fits."""
+    """Returns the folder of the records, with its slash: that of the first record, as torch does it, or the only one there is."""
     names = [entry.name for entry in archive.entries.values()]
     first = names[0].partition("/") if names else ("", "", "")
     folders = [name[: -len("data.pkl")] for name in names if name.lower().endswith("data.pkl") and name.count("/") <= 1]

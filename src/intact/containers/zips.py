@@ -101,7 +101,7 @@ class Zip:
             Damaged: Its local header or its content is not within the file.
         """
         header = self._file.view(entry.header, entry.header + _LOCAL_SIZE, what=f"the local header of {entry.name!r}")
-        if header[:4] != LOCAL_SIGNATURE:
+        if bytes(header[:4]) != LOCAL_SIGNATURE:
             raise self._damaged(f"there is no local header of {entry.name!r} at byte {entry.header}")
         name_length, extra_length = _LOCAL_LENGTHS.unpack_from(header, 26)
         begin = entry.header + _LOCAL_SIZE + int(name_length) + int(extra_length)
@@ -186,7 +186,7 @@ class Zip:
             signature, _, at, _ = _LOCATOR.unpack(self._file.view(end - _LOCATOR.size, end))
             if signature == b"PK\x06\x07":
                 record = self._file.view(at, at + _END64.size) if at + _END64.size <= end else memoryview(b"")
-                if record[:4] == b"PK\x06\x06":
+                if bytes(record[:4]) == b"PK\x06\x06":
                     _, _, _, _, _, _, _, count, size, offset = _END64.unpack(record)
                     last = at
         if offset + size > last or count * _CENTRAL.size > size or (count and not self._is_directory(offset)):
@@ -194,14 +194,14 @@ class Zip:
         return offset, offset + size, count
 
     def _is_directory(self, offset: int) -> bool:
-        return self._file.view(offset, offset + 4) == _CENTRAL_SIGNATURE
+        return bytes(self._file.view(offset, offset + 4)) == _CENTRAL_SIGNATURE
 
     def _misplaced(self, end: int) -> CannotRead:
         """Returns the error of a directory that is not where it should be; where archives lie end to end, by the last one."""
         _, _, _, _, _, size, offset, _ = _END.unpack(self._file.view(end, end + _END.size))
         last = end
         before = end - _LOCATOR.size - _END64.size
-        if before >= 0 and self._file.view(before, before + 4) == b"PK\x06\x06":
+        if before >= 0 and bytes(self._file.view(before, before + 4)) == b"PK\x06\x06":
             *_, size, offset = _END64.unpack(self._file.view(before, before + _END64.size))
             last = before
         shift = last - offset - size
@@ -216,7 +216,7 @@ class Zip:
         return self._damaged("the end of the archive points to a central directory that is not there")
 
     def _starts_archive(self, at: int) -> bool:
-        return self._file.view(at, at + 4) == LOCAL_SIGNATURE
+        return bytes(self._file.view(at, at + 4)) == LOCAL_SIGNATURE
 
     def _read_entries(self, count: int) -> dict[str, Entry]:
         directory = bytes(self._file.view(self.directory_begin, self.directory_end))

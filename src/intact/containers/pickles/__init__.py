@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from intact.containers.pickles.machine import Machine, PersistentLoad
 from intact.containers.pickles.opcodes import TABLE
-from intact.containers.pickles.values import Buffer, GlobalName, Memory, Size, StorageView, Unpickled
+from intact.containers.pickles.values import Buffer, ForeignTensor, GlobalName, Memory, Size, StorageView, Unpickled, part_of
 
-__all__ = ["Buffer", "GlobalName", "Memory", "Size", "StorageView", "Unpickled", "load"]
+__all__ = ["Buffer", "ForeignTensor", "GlobalName", "Memory", "Size", "StorageView", "Unpickled", "load", "part_of"]
 
 
 def load(

@@ -1,13 +1,13 @@
 """The state of one inert unpickling: stack, memo, names met, and a budget that no file can overdraw.
 
 The budget counts what a pickle makes us allocate: one unit for each byte of opcodes, more for each object, and the length of
-everything that is copied. It grows with the pickle, so that an honest file of any size fits and a short one cannot fill the memory.
+everything that is copied. It grows with the pickle: an honest file of any size fits, and a short one cannot fill the memory.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
-from struct import error as StructError
 from typing import Any
 
 from intact.containers.pickles.names import resolve
@@ -82,7 +82,7 @@ class Machine:
         try:
             while at < self.budget_end:
                 at = table[data[at]](self, at + 1)
-        except (IndexError, StructError) as error:
+        except (IndexError, struct.error) as error:
             if at >= self.end - 16:
                 raise self.truncated() from error
             raise self.damaged(at, "takes a value that is not there") from error

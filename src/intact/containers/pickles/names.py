@@ -7,7 +7,6 @@ not listed is not resolved in any way: it becomes an inert record of the name.
 from __future__ import annotations
 
 import re
-
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 
 from intact.containers.pickles import plain, tensors
@@ -63,8 +62,7 @@ _BUILDERS: dict[str, Builder] = {
     "torch.serialization._get_layout": tensors.layout,
     "torch.storage._load_from_bytes": tensors.loaded_from_bytes,
 }
-_REFERENCES = frozenset(
-    """
+_REFERENCE_NAMES = """
     builtins.bool builtins.float builtins.int builtins.object builtins.str
     collections.deque datetime.date datetime.datetime datetime.time datetime.timedelta datetime.timezone
     numpy.core.multiarray._reconstruct numpy.core.multiarray.scalar numpy.core.numeric._frombuffer numpy.dtype numpy.ndarray
@@ -73,8 +71,8 @@ _REFERENCES = frozenset(
     torch.per_tensor_affine torch.per_tensor_symmetric
     torch.sparse_coo torch.sparse_csr torch.sparse_csc torch.sparse_bsr torch.sparse_bsc torch.strided
     torch.storage.TypedStorage torch.storage._TypedStorage
-    """.split()
-)
+"""
+_REFERENCES = frozenset(_REFERENCE_NAMES.split())
 _NUMPY_SCALARS = re.compile(
     r"numpy\.(bool_?|u?int(8|16|32|64)|float(16|32|64)|complex(64|128)|longlong|intc?|double|single|half)"
 )

@@ -62,7 +62,7 @@ def _unicode(m: Machine, at: int, count: int) -> int:
 
 
 def _binunicode(m: Machine, at: int) -> int:
-    end = at + 4 + _UINT.unpack_from(m.data, at)[0]
+    end: int = at + 4 + _UINT.unpack_from(m.data, at)[0]
     if end > m.end:
         raise m.truncated(end)
     m.stack.append(str(m.data[at + 4 : end], "utf-8", "surrogatepass"))

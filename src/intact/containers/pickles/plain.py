@@ -171,7 +171,7 @@ def new_object(machine: Machine, name: GlobalName, args: tuple[Any, ...]) -> Any
     return unresolved(name, args)
 
 
-def reconstructed(machine: Machine, name: GlobalName, args: tuple[Any, ...]) -> Any:  # noqa: ARG001 - the shape of a builder
+def reconstructed(machine: Machine, name: GlobalName, args: tuple[Any, ...]) -> Any:
     """Returns the record of an object of a plain class, with the value of its built-in base where it has one."""
     if len(args) == 3 and isinstance(args[0], GlobalName):
         machine.mark_called(args[0])

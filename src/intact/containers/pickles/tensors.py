@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from intact.containers.pickles.lists import values_of_lists
 from intact.containers.pickles.plain import unresolved
-from intact.containers.pickles.values import GlobalName, StorageView
-from intact.core.container import Foreign, Storage, TensorRecord
+from intact.containers.pickles.values import ForeignTensor, GlobalName, StorageView
+from intact.core.container import Storage, TensorRecord
 from intact.core.dtype import dtype_named
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _outside(storage_elements: int, width: int, offset: int, shape: tuple[int, .
 
 
 def view(
-    storage: Storage | StorageView, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], dtype: str = ""
+    storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], dtype: str = ""
 ) -> tuple[TensorRecord, str]:
     """Returns the record of a strided view, and why it reaches outside its storage, "" where it does not.
 
@@ -72,11 +72,11 @@ def view(
         stride: In elements, one for each dimension.
         dtype: Element type; that of the storage where it is left out.
     """
-    whole, first = (storage.storage, storage.offset) if isinstance(storage, StorageView) else (storage, 0)
+    whole, first = (storage.whole, storage.first) if isinstance(storage, StorageView) else (storage, 0)
     dtype = dtype or whole.dtype
     known = dtype_named(dtype)
     width = known.itemsize_bytes if known else 1
-    elements = storage.elements if isinstance(storage, StorageView) else whole.size_bytes // width
+    elements = storage.size_bytes // width
     record = TensorRecord(whole, dtype, shape, stride, first + offset, "strided", _NOTHING, _NOTHING)
     return record, _outside(elements, width, offset, shape, stride)
 
@@ -84,7 +84,7 @@ def view(
 def _record(machine: Machine, storage: Any, offset: Any, size: Any, stride: Any, dtype: str = "") -> TensorRecord | None:
     """Returns the record of a strided view, None where the arguments are of other types."""
     shape, steps = _integers(size), _integers(stride)
-    if not isinstance(storage, (Storage, StorageView)) or type(offset) is not int:
+    if not isinstance(storage, Storage) or type(offset) is not int:
         return None
     if shape is None or steps is None or len(shape) != len(steps):
         return None
@@ -113,11 +113,11 @@ def rebuilt_with_dtype(machine: Machine, name: GlobalName, args: tuple[Any, ...]
     """Returns the tensor of `_rebuild_tensor_v3`, whose storage has no type."""
     if len(args) < 7 or not isinstance(args[6], GlobalName) or not args[6].dtype:
         return unresolved(name, args)
-    record = _record(machine, *args[:4], dtype=args[6].dtype)
+    record = _record(machine, args[0], args[1], args[2], args[3], args[6].dtype)
     return unresolved(name, args) if record is None else _flags(record, args[4], args[7] if len(args) > 7 else None)
 
 
-def parameter(machine: Machine, name: GlobalName, args: tuple[Any, ...]) -> Any:  # noqa: ARG001 - the shape of a builder
+def parameter(machine: Machine, name: GlobalName, args: tuple[Any, ...]) -> Any:
     """Returns the parameter around a tensor."""
     if len(args) >= 2 and isinstance(args[0], TensorRecord):
         return _twin(machine, args[0], requires_grad=args[1] is True, parameter=True)
@@ -141,16 +141,17 @@ def _twin(machine: Machine, record: TensorRecord, **changes: Any) -> TensorRecor
 
 
 def subclass(machine: Machine, name: GlobalName, args: tuple[Any, ...]) -> Any:
-    """Returns a tensor of a subclass, or one with Python attributes: the tensor, with class and attributes noted."""
+    """Returns a tensor with Python attributes, or the record of one of a class of somebody else."""
     if len(args) != 4 or not isinstance(args[0], GlobalName) or not isinstance(args[1], GlobalName):
         return unresolved(name, args)
     made = machine.call(args[0], args[2])
     kind = args[1].name
-    if not isinstance(made, TensorRecord):
-        machine.mark_called(args[1])
-        return Foreign(kind, (made,), state=args[3])
     if kind not in ("torch.Tensor", "torch.nn.parameter.Parameter"):
-        made.attributes = {**made.attributes, "class": kind}
+        machine.mark_called(args[1])
+        record = made if isinstance(made, TensorRecord) else None
+        return ForeignTensor(kind, args[0:3:2] if record else (made,), state=args[3], record=record)
+    if not isinstance(made, TensorRecord):
+        return unresolved(name, args)
     made.parameter = made.parameter or kind == "torch.nn.parameter.Parameter"
     made.attributes = {**made.attributes, "state": args[3]}
     return made
@@ -249,7 +250,8 @@ def quantized(machine: Machine, name: GlobalName, args: tuple[Any, ...]) -> Any:
 
 def _per_channel(machine: Machine, record: TensorRecord, scheme: str, params: tuple[Any, ...]) -> TensorRecord | None:
     scales, zero_points, axis = params[1:]
-    expected = (record.shape[axis],)
+    expected: tuple[int, ...] = (record.shape[axis],)
+    found: list[tuple[int, ...]]
     if isinstance(scales, list) and isinstance(zero_points, list):
         record.attributes = {"scheme": scheme, "axis": axis, "scales": tuple(scales), "zero_points": tuple(zero_points)}
         found = [(len(scales),), (len(zero_points),)]
@@ -306,7 +308,7 @@ def build(machine: Machine, record: TensorRecord, state: Any) -> None:
     if not isinstance(state, tuple) or len(state) not in (3, 4, 5):
         raise TypeError("state of no known form for a tensor")
     if len(state) == 4:
-        _adopt(machine, record, _record(machine, *(state[i] for i in (0, 1, 2, 3))))
+        _adopt(machine, record, _record(machine, state[0], state[1], state[2], state[3]))
     elif len(state) == 5:
         _adopt(machine, record, state[0])
         record.requires_grad = state[3] is True

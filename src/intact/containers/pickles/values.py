@@ -1,7 +1,8 @@
 """What the inert reader puts in place of things that plain Python values cannot stand for.
 
 A name in a file becomes a `GlobalName`, which is a `Foreign` that knows what intact makes of a call of it. `Size` keeps apart the
-tuples that are `torch.Size`, and `StorageView` the storages of before 0.4 that are a part of another one.
+tuples that are `torch.Size`, `StorageView` the storages of before 0.4 that are a part of another one, and `ForeignTensor` tensors
+of other people's classes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from intact.core.container import Foreign, Storage, TensorRecord
 from intact.core.description import ForeignName
+from intact.core.dtype import dtype_named
 
 if TYPE_CHECKING:
     from intact.containers.pickles.machine import Machine
@@ -43,18 +45,43 @@ class Size(tuple[Any, ...]):
 
 
 @dataclass(frozen=True, slots=True)
-class StorageView:
+class StorageView(Storage):
     """A part of a storage, as torch wrote it before 0.4.
 
     Attributes:
-        storage: The whole.
-        offset: First element of the part.
-        elements: How many it has.
+        whole: The storage it is a part of.
+        first: Its first element there.
     """
 
-    storage: Storage
-    offset: int
-    elements: int
+    whole: Storage = Storage("", "uint8", 0)
+    first: int = 0
+
+
+def part_of(whole: Storage, first: int, count: int) -> StorageView | None:
+    """Returns a part of a storage, None where the storage does not reach that far.
+
+    Args:
+        whole: The storage.
+        first: First element of the part.
+        count: How many elements it has.
+    """
+    known = dtype_named(whole.dtype)
+    width = known.itemsize_bytes if known else 1
+    if not 0 <= first <= first + count <= whole.size_bytes // width:
+        return None
+    name = f"{whole.name}[{first}:{first + count}]"
+    return StorageView(name, whole.dtype, count * width, whole.byteorder, whole.device, whole=whole, first=first)
+
+
+@dataclass(eq=False, slots=True, repr=False)
+class ForeignTensor(Foreign):
+    """A tensor of a class that intact does not resolve: an inert record, and the plain tensor it was made around.
+
+    Attributes:
+        record: The tensor; what a description lists.
+    """
+
+    record: TensorRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
