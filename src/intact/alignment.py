@@ -166,17 +166,17 @@ class Affix:
 def find_affixes(found: Description, expected: Description) -> tuple[Affix, ...]:
     """Returns the affixes that account for the most missing keys; several where they fit equally well, () where none does."""
     missing = {key: tensor for key, tensor in expected.tensors.items() if key not in found.tensors}
-    extra = {key: tensor for key, tensor in found.tensors.items() if key not in expected.tensors}
+    extra = {key: found.tensors[key] for key in sorted(found.tensors) if key not in expected.tensors}
     if not missing or not extra:
         return ()
     options = [_without_prefix(prefix, extra, missing, found) for prefix in _front_prefixes(extra, missing)]
-    options += [_with_prefix(prefix, extra, missing) for prefix in _front_prefixes(missing, extra)]
+    options += [_with_prefix(prefix, extra, missing, found) for prefix in _front_prefixes(missing, extra)]
     smaller = min(len(extra), len(missing))
     if max((option.same_shapes for option in options), default=0) < smaller:  # else nothing between the parts can do better
-        options += [_without_tokens(dropped, extra, missing) for dropped in _inner_tokens(extra, missing, found, expected)]
+        options += [_without_tokens(dropped, extra, missing, found) for dropped in _inner_tokens(extra, missing, found, expected)]
     if not any(option.pairs for option in options):
         options += [_without_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(extra, missing)]
-        options += [_with_prefix(prefix, extra, missing) for prefix in _undotted_prefixes(missing, extra)]
+        options += [_with_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(missing, extra)]
     least = max(1.0, 0.5 * smaller)
     options = [option for option in options if option.same_shapes >= least]
     best = max((option.same_shapes for option in options), default=0)
@@ -210,14 +210,26 @@ def _without_prefix(prefix: str, extra: Mapping[str, TensorInfo], missing: Mappi
     pairs = tuple((key, key[len(prefix) :]) for key in extra if key.startswith(prefix) and key[len(prefix) :] in missing)
     whole = len(pairs) >= DRESSED_UP * len(missing) and all(key in extra for key in found.tensors)
     aside = tuple(key for key in extra if not key.startswith(prefix)) if whole else ()
-    rest = [key for key in extra if key.startswith(prefix) and len(key) > len(prefix) and key[len(prefix) :] not in missing]
-    also = tuple((key, key[len(prefix) :]) for key in rest if key[len(prefix) :] not in found.tensors)
+    rest = {key: key[len(prefix) :] for key in extra if key.startswith(prefix) and len(key) > len(prefix)}
+    also = _without_collisions(rest, pairs, found)
     return Affix(pairs, (prefix,), (), False, aside, _same_shapes(pairs, extra, missing), also)
 
 
-def _with_prefix(prefix: str, extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo]) -> Affix:
+def _without_collisions(
+    rest: Mapping[str, str], pairs: tuple[tuple[str, str], ...], found: Description
+) -> tuple[tuple[str, str], ...]:
+    """Further renames that, together with the pairs, give no two tensors one key."""
+    paired, taken = {key for key, _ in pairs}, {key for _, key in pairs}
+    further = {key: new for key, new in rest.items() if key not in paired and new not in taken}
+    while clashing := [k for k, new in further.items() if new in found.tensors and new not in further and new not in paired]:
+        for key in clashing:
+            del further[key]
+    return tuple(further.items())
+
+
+def _with_prefix(prefix: str, extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description) -> Affix:
     pairs = tuple((key, prefix + key) for key in extra if prefix + key in missing)
-    also = tuple((key, prefix + key) for key in extra if prefix + key not in missing and prefix + key not in extra)
+    also = _without_collisions({key: prefix + key for key in extra}, pairs, found)
     return Affix(pairs, (), (prefix,), False, (), _same_shapes(pairs, extra, missing), also)
 
 
@@ -239,14 +251,15 @@ def _inner_tokens(
     return [tokens for tokens in dict.fromkeys(sets) if tokens]
 
 
-def _without_tokens(dropped: frozenset[str], extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo]) -> Affix:
+def _without_tokens(
+    dropped: frozenset[str], extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description
+) -> Affix:
     here, there = _reduced(extra, dropped), _reduced(missing, dropped)
     pairs = tuple((keys[0], there[core][0]) for core, keys in here.items() if len(keys) == 1 and len(there.get(core, ())) == 1)
     lost = Counter(token for key, _ in pairs for token in tokens_of(key)[:-1] if token in dropped)
     gained = Counter(token for _, key in pairs for token in tokens_of(key)[:-1] if token in dropped)
-    paired = {key for key, _ in pairs}
-    rest = [(keys[0], core) for core, keys in here.items() if len(keys) == 1 and keys[0] not in paired and keys[0] != core]
-    also = () if gained else tuple((key, core) for key, core in rest if core not in extra and core not in missing)
+    rest = {keys[0]: core for core, keys in here.items() if len(keys) == 1 and keys[0] != core}
+    also = () if gained else _without_collisions(rest, pairs, found)
     return Affix(pairs, tuple(sorted(lost)), tuple(sorted(gained)), True, (), _same_shapes(pairs, extra, missing), also)
 
 

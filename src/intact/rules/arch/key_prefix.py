@@ -87,23 +87,24 @@ def detect(facts: Facts) -> Iterator[Finding]:
 def _one(facts: Facts, affix: Affix) -> Finding:
     found, expected = facts.found.tensors, facts.expected.tensors
     marks = [mark for a, b in affix.pairs for mark in (("unexpected", a), ("missing", b))]
-    aside = [("unexpected", key) for key in affix.aside]
+    aside = [("unexpected", key) for key in (*affix.aside, *(a for a, _ in affix.also))]
     return Finding(
         CODE,
         "error",
         _headline(facts, affix),
-        tuple(a for a, _ in affix.pairs),
+        tuple(a for a, _ in (*affix.pairs, *affix.also)),
         {"removed": list(affix.removed), "added": list(affix.added), "inside": affix.inside, "aside": list(affix.aside)},
         tuple(example(found[a], expected[b]) for a, b in affix.pairs[:3]),
         _cause(affix),
         LOSS_FREE,
-        Rename(affix.pairs, affix.aside),
+        Rename((*affix.pairs, *affix.also), affix.aside),
         frozenset([*marks, *aside]),
     )
 
 
 def _headline(facts: Facts, affix: Affix) -> str:
-    number, total = len(affix.pairs), len(facts.found.tensors) - len(affix.aside)
+    number, total = len(affix.pairs) + len(affix.also), len(facts.found.tensors) - len(affix.aside)
+    same = f"the same {number:,}" if not affix.also else f"{len(affix.pairs):,} of them"
     keys = f"all {number:,} keys" if number == total and number > 1 else f"{number:,} of {count(total, 'key')}"
     verb = "has" if number == 1 else "have"
     if affix.inside:
@@ -115,7 +116,7 @@ def _headline(facts: Facts, affix: Affix) -> str:
     if affix.removed:
         start = "starts" if number == 1 else "start"
         rest = f"; {count(len(affix.aside), 'other key')} ({some(affix.aside)}) not the model's" if affix.aside else ""
-        return f"{keys} {start} with `{affix.removed[0]}`, and the model has the same {number:,} without it{rest}"
+        return f"{keys} {start} with `{affix.removed[0]}`, and the model has {same} without it{rest}"
     return f"{keys} {'lacks' if number == 1 else 'lack'} the `{affix.added[0]}` that the model's keys start with"
 
 

@@ -72,14 +72,21 @@ def detect(facts: Facts) -> Iterator[Finding]:
     if not facts.expected.ties:
         return
     yield from _left_out(facts)
-    held_twice = [(d.key, d.expected.key) for d in facts.of_kind("tie") if d.expected is not None]
-    found = facts.found.tensors
-    equal = [(key, giver) for key, giver in held_twice if facts.same_bytes(found[key].source, found[giver].source)]
+    unfit = {d.key for d in facts.of_kind("shape")}
+    ties = [(d.key, d.expected.key) for d in facts.of_kind("tie") if d.expected is not None]
+    held_twice = [pair for pair in ties if unfit.isdisjoint(pair)]  # what does not fit by itself cannot be tied yet
+    equal = [pair for pair in held_twice if _same(facts, *pair)]
     if equal:
         yield _equal(equal)
     unequal = [pair for pair in held_twice if pair not in equal]
     if unequal:
         yield _unequal(facts, unequal)
+
+
+def _same(facts: Facts, key: str, giver: str) -> bool:
+    """Whether both hold the same bytes; without a source both are the model's own tensor."""
+    a, b = facts.found.tensors[key].source, facts.found.tensors[giver].source
+    return facts.same_bytes(a, b) if a and b else a == b
 
 
 def _left_out(facts: Facts) -> Iterator[Finding]:

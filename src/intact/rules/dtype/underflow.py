@@ -67,7 +67,7 @@ def detect(facts: Facts) -> Iterator[Finding]:
     yield from findings(
         facts,
         CODE,
-        "become zero or are rounded",
+        "become zero",
         "the model's dtype has no number between these values and zero; torch casts without a word",
     )
 
