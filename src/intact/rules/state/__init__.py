@@ -1,1 +1,1 @@
-"""."""
+"""Causes in what belongs to training: averages, optimizers, schedulers and counters beside the weights."""
