@@ -98,7 +98,8 @@ def _matched(report: Report) -> Iterator[Row]:
     every = "all " if report.matched_keys == report.target.tensors > 0 else f"{report.matched_keys:,} of "
     how = "load with the values of the file" if report.plan.steps else "load as they are"
     keys = f"{every}{count(report.target.tensors, 'key')} of the model"
-    yield Row(f"{keys} {how} ({size_text(report.matched_bytes)})", "  ", 2)
+    size = f" ({size_text(report.matched_bytes)})" if report.matched_keys else ""
+    yield Row(f"{keys} {how}{size}", "  ", 2)
 
 
 def finding_rows(finding: Finding, width: int | None = None) -> Iterator[Row]:
@@ -165,13 +166,14 @@ def _plan(report: Report) -> Iterator[Row]:
     if blocking:
         if report.found.tensors:
             yield Row()
-            yield Row(f"none: {', '.join(blocking)} is in the way", "plan: ", 2, "bold")
+            stand = "stands" if len(blocking) == 1 else "stand"
+            yield Row(f"none, {', '.join(blocking)} {stand} in the way", "plan: ", 2, "bold")
         return
     if not report.plan.steps:
         return
     yield Row()
     lossy = report.plan.lossy_codes
-    grade = "loss-free" if report.plan.lossless else f"{', '.join(lossy)} needs your word"
+    grade = "loss-free" if report.plan.lossless else "not without your word, because something is lost"
     yield Row(f"{count(len(report.plan.steps), 'step')}, {grade}", "plan: ", 2, "bold")
     for number, (code, step) in enumerate(report.plan.steps, 1):
         lost = "" if step.lossless else ", loses something"

@@ -58,7 +58,7 @@ def tree_rows(found: Description, *, everything: bool = False, width: int | None
     for left, (_, node, times, _) in zip(lefts, shown, strict=True):
         size = f"{times:,} x {size_text(node.size_bytes)}" if times > 1 else size_text(node.size_bytes)
         text = f"{padded(shorten(left, column), column)}  {size if node.size_bytes else '':>14}  {_own(node)}"
-        yield Row((text if width is None else shorten(text, max(width, column))).rstrip(), whole=True)
+        yield Row((text if width is None or len(text) <= width else f"{text[: width - 1]}…").rstrip(), whole=True)
     if len(shown) < len(lines):
         yield Row(f"and {len(lines) - len(shown):,} more lines, --all-keys shows them")
 
