@@ -32,12 +32,17 @@ class Cast:
         return replace(found, tensors=tensors, ties=regrouped(found.ties, new.get))
 
     def perform(self, values: Values, target: Mapping[str, Any]) -> Values:  # noqa: ARG002 - a step needs no target
-        """Returns the values with the new dtypes; tensors that were one object still are."""
+        """Returns the values with the new dtypes; tensors that were one object still are.
+
+        A key without a value is passed over: it is not read where a later step puts another tensor in its place.
+        """
         import torch
 
         cast = dict(values)
         done: dict[tuple[int, str], Any] = {}
         for key, dtype in self.pairs:
+            if key not in values:
+                continue
             mark = (id(values[key]), dtype)
             if mark not in done:
                 done[mark] = values[key].to(getattr(torch, dtype))

@@ -31,10 +31,15 @@ class Resize:
         return replace(found, tensors=tensors, ties=regrouped(found.ties, new.get))
 
     def perform(self, values: Values, target: Mapping[str, Any]) -> Values:
-        """Returns the values with the new shapes, in the file's dtype; tied tensors stay one tensor."""
+        """Returns the values with the new shapes, in the file's dtype; tied tensors stay one tensor.
+
+        A key without a value is passed over: it is not read where a later step puts another tensor in its place.
+        """
         resized = dict(values)
         done: dict[tuple[int, tuple[int, ...]], Any] = {}
         for key, shape in self.shapes:
+            if key not in values:
+                continue
             mark = (id(values[key]), shape)
             if mark not in done:
                 new = target[key].detach().to(values[key].dtype, copy=True)

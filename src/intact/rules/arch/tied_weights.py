@@ -58,6 +58,7 @@ torch.save(nn.ModuleDict({"query": query, "momentum": momentum}).state_dict(), p
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
@@ -76,8 +77,11 @@ def detect(facts: Facts) -> Iterator[Finding]:
     ties = [(d.key, d.expected.key) for d in facts.of_kind("tie") if d.expected is not None]
     held_twice = [pair for pair in ties if unfit.isdisjoint(pair)]  # what does not fit by itself cannot be tied yet
     equal = [pair for pair in held_twice if _same(facts, *pair)]
-    if equal:
-        yield _equal(equal)
+    kept = [pair for pair in equal if not facts.found.tensors[pair[0]].source]
+    if kept:
+        yield replace(_equal(kept), incidental=True)  # the model's own tensor on both sides, and nothing in the file
+    if len(equal) > len(kept):
+        yield _equal([pair for pair in equal if pair not in kept])
     unequal = [pair for pair in held_twice if pair not in equal]
     if unequal:
         yield _unequal(facts, unequal)
@@ -116,7 +120,7 @@ def _equal(pairs: list[tuple[str, str]]) -> Finding:
     return Finding(
         CODE,
         "info",
-        f"{count(len(pairs), 'tied key')} stand twice in the file, with equal bytes: {some(key for key, _ in pairs)}",
+        f"{count(len(pairs), 'tied key')} {'stands' if len(pairs) == 1 else 'stand'} twice in the file, with equal bytes: {some(key for key, _ in pairs)}",
         tuple(key for key, _ in pairs),
         {"ties": dict(pairs)},
         (),
