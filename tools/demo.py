@@ -51,14 +51,23 @@ def say(*lines: str) -> None:
     print("\n".join(f"# {line}" if line else "" for line in lines), flush=True)
 
 
-def command(line: str) -> int:
-    """Shows a command line, runs the real command and returns its exit status."""
+def command(line: str, first: int = 1000, last: int = 0) -> int:
+    """Shows a command line, runs the real command and returns its exit status.
+
+    Args:
+        line: The command line.
+        first: How many lines of its output are shown.
+        last: How many lines of its end are shown besides.
+    """
     print(f"$ {line}", flush=True)
     words = line.split()
     done = subprocess.run(
         [sys.executable, "-m", "intact", *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    print(done.stdout.strip("\n"))
+    lines = done.stdout.strip("\n").splitlines()
+    left_out = len(lines) - first - last
+    shown = lines if left_out <= 1 else [*lines[:first], f"… {left_out} lines left out here …", *lines[len(lines) - last :]]
+    print("\n".join(shown))
     print(f"(exit status {done.returncode})\n", flush=True)
     return done.returncode
 
@@ -86,11 +95,9 @@ def embed(model: torch.nn.Module) -> torch.Tensor:
         return model.eval()(**tokens).last_hidden_state.mean(1)
 
 
-def prove(fixed: str, builder: Callable[[], torch.nn.Module], wanted: torch.Tensor) -> bool:
-    """Loads the repaired file with plain safetensors and torch, and compares the embeddings."""
-    model = builder()
-    print(f'>>> model.load_state_dict(load_file("{fixed}"))')
-    print(model.load_state_dict(load_file(fixed)))
+def prove(how: str, state: dict[str, torch.Tensor], model: torch.nn.Module, wanted: torch.Tensor) -> bool:
+    """Loads a state dict with plain torch, every key of it, and compares the embeddings."""
+    print(f">>> model.load_state_dict({how})\n{model.load_state_dict(state)}")
     same = torch.equal(embed(model), wanted)
     print(f">>> torch.equal(embed(model), embed(original))\n{same}\n", flush=True)
     return same
@@ -113,10 +120,10 @@ def wrapped_and_nested(builder: Callable[[], torch.nn.Module]) -> bool:
     torch.save(fine_tune(model), "training.pth")
     target = builder()
     torch_says('model.load_state_dict(torch.load("training.pth"))', lambda: target.load_state_dict(torch.load("training.pth")))
-    command("intact inspect training.pth")
+    command("intact inspect training.pth", first=16)
     command("intact check training.pth --model demo_model.py:build")
     command("intact repair training.pth -o fixed.safetensors --model demo_model.py:build")
-    return prove("fixed.safetensors", builder, embed(model))
+    return prove('load_file("fixed.safetensors")', load_file("fixed.safetensors"), builder(), embed(model))
 
 
 def narrowed(builder: Callable[[], torch.nn.Module], half: Callable[[], torch.nn.Module]) -> bool:
@@ -126,14 +133,12 @@ def narrowed(builder: Callable[[], torch.nn.Module], half: Callable[[], torch.nn
     torch.save(model.state_dict(), "float32.pth")
     torch_says('half_model.load_state_dict(torch.load("float32.pth"))', lambda: half().load_state_dict(torch.load("float32.pth")))
     command("intact check float32.pth --model demo_model.py:build_half")
-    refused = command("intact repair float32.pth -o narrowed.safetensors --model demo_model.py:build_half")
-    say("Refused: nothing was written. The other way round every value of the file is kept.", "")
+    refused = command("intact repair float32.pth -o narrowed.safetensors --model demo_model.py:build_half", first=1, last=3)
+    say("Refused: nothing was written. The other way round, every value of the file is kept, so nothing needs a repair.", "")
     torch.save(model.half().state_dict(), "half.pth")
     command("intact check half.pth --model demo_model.py:build")
-    command("intact repair half.pth -o widened.safetensors --model demo_model.py:build")
-    return (
-        refused == 1 and not Path("narrowed.safetensors").exists() and prove("widened.safetensors", builder, embed(model.float()))
-    )
+    kept = prove('torch.load("half.pth")', torch.load("half.pth"), builder(), embed(model.float()))
+    return refused == 1 and not Path("narrowed.safetensors").exists() and kept
 
 
 def other_head(five_labels: Callable[[], torch.nn.Module]) -> bool:
