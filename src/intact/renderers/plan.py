@@ -58,18 +58,18 @@ def _unnest(data: Data) -> str:
     place = f"under {_key(data['at'])}" if data["at"] else "at the top"
     taken = f"take the weights out of the pickled module {place}" if data.get("module") else f"take what stands {place}"
     aside = len(data.get("aside", ()))
-    return taken + (f"; {count(aside, 'tensor')} beside it stay in the file" if aside else "")
+    return taken + (f", leaving {count(aside, 'tensor')} beside it in the file" if aside else "")
 
 
 def _rename(data: Data) -> str:
     pairs = list(data["renames"].items())
     aside = len(data.get("aside", ()))
-    others = f"{count(aside, 'tensor')} of something else stay in the file"
+    others = f"leaving {count(aside, 'tensor')} of something else in the file"
     if not pairs:
-        return f"leave aside what is not the model's: {others}"
+        return f"take the keys as they are, {others}"
     old, new = pairs[0]
     renamed = f"rename {_key(old)} to {_key(new)}" + (f", and {len(pairs) - 1:,} more the same way" if len(pairs) > 1 else "")
-    return renamed + (f"; {others}" if aside else "")
+    return renamed + (f", {others}" if aside else "")
 
 
 def _tie(data: Data) -> str:
