@@ -19,6 +19,7 @@ from intact.core.report import VERDICTS, Report, Target, verdict_of
 from intact.core.rule import Facts, Migration
 from intact.diagnosis import Diagnosis, diagnose
 from intact.errors import CannotRead, IntactError, LoadRefused, ModelError
+from intact.files.reading import size_on_disk
 from intact.outlook import finding_of, notes_of
 from intact.rules import RULES
 
@@ -161,8 +162,6 @@ def _holds(container: Container, model: torch.nn.Module | None, source: str, dty
 
 
 def _unreadable(path: PathLike, model: torch.nn.Module | None, error: CannotRead) -> Report:
-    from intact.containers import size_on_disk
-
     source = Source(os.fspath(path), "", size_on_disk(path))
     target = Target(type(model).__name__, len(_expected(model).tensors)) if model is not None else None
     return Report(source, target, (finding_of(error, "error"),))

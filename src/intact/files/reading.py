@@ -138,3 +138,14 @@ def _mapped(descriptor: int) -> mmap.mmap:
         except OSError:
             return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
     return mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
+
+
+def size_on_disk(path: str | os.PathLike[str]) -> int:
+    """Returns the bytes of a file, or of all files that stand directly in a folder; 0 for what cannot be looked at."""
+    try:
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                return sum(entry.stat().st_size for entry in entries if entry.is_file())
+        return os.stat(path).st_size
+    except OSError:
+        return 0
