@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from intact.containers import open_container
 from intact.core.codes import CODES
 from intact.core.report import Report
 from intact.errors import IntactError
+from intact.reading import read_objects  # light, and so imported before a file is open: nothing is imported while one is read
 
 if TYPE_CHECKING:
     import torch
@@ -52,9 +54,6 @@ def read(path: Path) -> Any:
     Raises:
         CannotRead: It is no checkpoint that can be read.
     """
-    from intact.containers import open_container
-    from intact.reading import read_objects
-
     container = open_container(path)
     try:
         return read_objects(container)
@@ -176,5 +175,5 @@ def _known(codes: Iterable[str]) -> tuple[str, ...]:
             from rapidfuzz import process
 
             nearest = process.extractOne(code, list(CODES))
-            raise IntactError(f"there is no code {code!r}", help=f"did you mean {nearest[0]}?" if nearest else "")
+            raise IntactError(f"there is no code {code!r}", help=f"did you mean {nearest[0]}?")
     return listed

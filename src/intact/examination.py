@@ -62,7 +62,7 @@ class Examination:
             self.container.close()
 
 
-def build(model: Model) -> torch.nn.Module:
+def build(model: object) -> torch.nn.Module:
     """Returns the module itself, or the one that a factory builds.
 
     Raises:
