@@ -120,7 +120,8 @@ def _equal(pairs: list[tuple[str, str]]) -> Finding:
     return Finding(
         CODE,
         "info",
-        f"{count(len(pairs), 'tied key')} {'stands' if len(pairs) == 1 else 'stand'} twice in the file, with equal bytes: {some(key for key, _ in pairs)}",
+        f"{count(len(pairs), 'tied key')} {'stands' if len(pairs) == 1 else 'stand'} twice in the file, with equal bytes: "
+        f"{some(key for key, _ in pairs)}",
         tuple(key for key, _ in pairs),
         {"ties": dict(pairs)},
         (),
