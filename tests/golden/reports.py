@@ -7,6 +7,7 @@ from intact.core.finding import Example, Finding
 from intact.core.plan import Plan
 from intact.core.report import Report, Target
 from intact.core.tensor import TensorInfo
+from intact.core.wording import LOSS_FREE
 from intact.repairs.cast import Cast
 from intact.repairs.keep import Keep
 from intact.repairs.rename import Rename
@@ -52,7 +53,7 @@ def prefixed() -> Report:
         "the weights stand under `model`, beside `epoch`",
         keys,
         cause="a training checkpoint was saved, of which the weights are one entry",
-        help="loss-free repair",
+        help=LOSS_FREE,
         step=unnest,
     )
     wrapped = Finding(
@@ -64,7 +65,7 @@ def prefixed() -> Report:
             Example(f"module.{key}  float32 [64, 64]", f"{key}  float32 [64, 64]") for key in (LAYERS[0], LAYERS[1], LAYERS[2])
         ),
         cause="the model was wrapped in DataParallel when it was saved",
-        help="loss-free repair",
+        help=LOSS_FREE,
         step=rename,
     )
     note = Finding("dtype/widening", "info", "24 tensors are half precision in the file, and the model keeps them in float32")
@@ -82,7 +83,7 @@ def resized() -> Report:
         "error",
         "`fc.weight` has 1,000 rows in the file and 10 in the model",
         ("fc.weight", "fc.bias"),
-        examples=(Example("fc.weight  float32 [1000, 64]", "fc.weight  float32 [10, 64]"),),
+        examples=(Example("fc.weight  float32 [1000, 64]  (990 not used)", "fc.weight  float32 [10, 64]"),),
         cause="the model is built for another number of classes",
         help='2 tensors keep fresh values; if that is meant, say so with allow=["arch/resized-head"]',
         step=keep,

@@ -6,13 +6,14 @@ what to do. Three examples stand for all keys of a finding; `--json` lists every
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 
 from intact.core.finding import Example, Finding
 from intact.core.grouping import group_keys
 from intact.core.report import Report, Verdict
-from intact.core.wording import count
+from intact.core.wording import LOSS_FREE, count
 from intact.errors import IntactError
 from intact.renderers.head import head_rows, tensors_text
 from intact.renderers.layout import Row, drawn
@@ -24,6 +25,8 @@ GROUPS = 4
 """Groups of keys that one finding lists; where there are more, their number says enough."""
 
 SHORTEST_KEY = 24
+_FACT = re.compile(r"  (\S+ \[[0-9, ]*\](?:  .*)?)\Z", re.DOTALL)
+"""Dtype and shape at the end of one side of an example, with what a rule adds to them."""
 _FIELD = 10
 _STYLES: dict[Verdict, str] = {
     "intact": "bold green",
@@ -78,7 +81,7 @@ def _rows(report: Report, width: int | None) -> Iterator[Row]:
     for finding in report.findings:
         if finding.severity != "info":
             yield Row()
-            yield from finding_rows(finding, width)
+            yield from finding_rows(finding, width, _place_in_plan(report, finding))
     yield from _plan(report)
     yield from _notes(report)
 
@@ -102,17 +105,31 @@ def _matched(report: Report) -> Iterator[Row]:
     yield Row(f"{keys} {how}{size}", "  ", 2)
 
 
-def finding_rows(finding: Finding, width: int | None = None) -> Iterator[Row]:
-    """Yields one finding: headline, evidence, cause, help."""
+def finding_rows(finding: Finding, width: int | None = None, step: int = 0) -> Iterator[Row]:
+    """Yields one finding: headline, evidence, cause, help.
+
+    Args:
+        finding: The finding.
+        width: Columns of the terminal; None for lines of any length.
+        step: Number of its step in a plan that is shown; 0 where there is none.
+    """
     yield Row(sentence(finding.headline), f"{finding.code}: ", 2, _SEVERITIES[finding.severity])
     yield from _examples(finding.examples[:EXAMPLES], width)
     yield from _rest(finding)
     if finding.cause:
         yield _field("cause", sentence(finding.cause))
     if finding.help:
-        yield _field("help", sentence(finding.help))
+        told = finding.help.replace(LOSS_FREE, f"loss-free repair: step {step} of the plan") if step else finding.help
+        yield _field("help", sentence(told))
     if _has_page(finding.code):
         yield _field("more", f"intact explain {finding.code}")
+
+
+def _place_in_plan(report: Report, finding: Finding) -> int:
+    """Returns the number of the step that removes a finding, 0 where none does or no plan is shown."""
+    if report.target is None or finding.step is None or in_the_way(report):
+        return 0
+    return next((number for number, (_, step) in enumerate(report.plan.steps, 1) if step is finding.step), 0)
 
 
 def _field(label: str, text: str, *, whole: bool = False) -> Row:
@@ -132,8 +149,8 @@ def _examples(examples: Sequence[Example], width: int | None) -> Iterator[Row]:
 
 def _split(text: str) -> tuple[str, str]:
     """Returns key and the rest of one side of an example; text of another form is all key."""
-    key, gap, fact = text.rpartition("  ")
-    return (clean(key), clean(fact)) if gap else (clean(text), "")
+    parts = _FACT.search(text)
+    return (clean(text[: parts.start()]), sentence(parts[1])) if parts else (clean(text), "")
 
 
 def _rest(finding: Finding) -> Iterator[Row]:
