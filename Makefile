@@ -13,7 +13,7 @@ help:
 	@echo "make check   everything that has to be right before a merge: format, lint, types, layers, tests"
 	@echo "make demo    break a real model's checkpoint as people do, and let intact find the cause"
 	@echo "make bench   measure again and write benchmarks/README.md"
-	@echo "make docs    write docs/codes/ from the rules' pages"
+	@echo "make docs    write docs/codes/ from the rules' pages, and what commands print into the others"
 	@echo "make clean   remove .venv and caches"
 
 # A stamp is newer than what it was made from: the second call installs nothing.
@@ -52,6 +52,7 @@ demo: setup
 
 docs: setup
 	@$(BIN)/python tools/generate_docs.py
+	@$(BIN)/python tools/fill_console.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
