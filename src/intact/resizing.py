@@ -8,6 +8,7 @@ and neither. The class of the owning module decides, not the name, except for wh
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -59,8 +60,9 @@ def classify(facts: Facts) -> dict[str, Kind]:
         return {}
     changes = [change for d in shapes if (change := _change(d)) is not None]
     kinds: dict[str, Kind] = {d.key: "arch/shape-mismatch" for d in shapes}
+    flow = _flow(facts, changes)
     for change in changes:
-        kind = _own_kind(facts, change, changes)
+        kind = _own_kind(facts, change, flow)
         if kind:
             kinds[change.key] = kind
     _go_along(facts, changes, kinds)
@@ -74,7 +76,46 @@ def _change(difference: Difference) -> Change | None:
     return Change(difference, {i: (x, y) for i, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if x != y})
 
 
-def _own_kind(facts: Facts, change: Change, changes: list[Change]) -> Kind | None:
+Sizes = tuple[int, int]
+"""Size found and size expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """Which modules make and which take a size that changed, embeddings left out.
+
+    Attributes:
+        makers: Sizes to the modules with as many rows.
+        takers: Sizes to the modules that consume them, or only scale them, as a normalisation does.
+        weights: Module and sizes of every weight whose rows changed.
+    """
+
+    makers: Mapping[Sizes, set[str]]
+    takers: Mapping[Sizes, set[str]]
+    weights: frozenset[tuple[str, Sizes]]
+
+    def is_output(self, change: Change) -> bool:
+        """Whether it is the weight that makes outputs, or the bias beside it."""
+        if set(change.axes) != {0}:
+            return False
+        return change.dimensions >= 2 or (owner_of(change.key), change.axes[0]) in self.weights
+
+
+def _flow(facts: Facts, changes: list[Change]) -> _Flow:
+    rows = frozenset((owner_of(c.key), c.axes[0]) for c in changes if c.dimensions >= 2 and set(c.axes) == {0})
+    flow = _Flow(defaultdict(set), defaultdict(set), rows)
+    for change in changes:
+        if _is_embedding(facts, change.key):
+            continue
+        for axis, sizes in change.axes.items():
+            if axis == 0:
+                flow.makers[sizes].add(owner_of(change.key))
+            if not flow.is_output(change):
+                flow.takers[sizes].add(owner_of(change.key))
+    return flow
+
+
+def _own_kind(facts: Facts, change: Change, flow: _Flow) -> Kind | None:
     if len(change.axes) != 1:
         return None
     ((axis, sizes),) = change.axes.items()
@@ -85,23 +126,16 @@ def _own_kind(facts: Facts, change: Change, changes: list[Change]) -> Kind | Non
         return "arch/resized-vocabulary"
     if embedding:
         return None
-    others = [other for other in changes if owner_of(other.key) != owner_of(change.key) and not _is_embedding(facts, other.key)]
-    if change.dimensions >= 2 and axis == 1 and not any(other.axes.get(0) == sizes for other in others):
+    if change.dimensions >= 2 and axis == 1 and not _elsewhere(change, flow.makers[sizes]):
         return "arch/resized-input"
-    if axis == 0 and not any(sizes in other.axes.values() and not _twin(change, other) for other in others):
-        return "arch/resized-head" if change.dimensions >= 2 or _weight_goes_along(change, changes) else None
+    if flow.is_output(change) and not _elsewhere(change, flow.takers[sizes]):
+        return "arch/resized-head"
     return None
 
 
-def _twin(change: Change, other: Change) -> bool:
-    """Whether two changes are of heads side by side: the same rows, and neither consumes them."""
-    return set(change.axes) == set(other.axes) == {0} and (change.dimensions >= 2) == (other.dimensions >= 2)
-
-
-def _weight_goes_along(change: Change, changes: list[Change]) -> bool:
-    """Whether the weight beside a bias changes its rows alike."""
-    owner = owner_of(change.key)
-    return any(other.dimensions >= 2 and owner_of(other.key) == owner and other.axes == change.axes for other in changes)
+def _elsewhere(change: Change, modules: set[str]) -> bool:
+    """Whether another module than the change's own is among them."""
+    return any(module != owner_of(change.key) for module in modules)
 
 
 def _is_embedding(facts: Facts, key: str) -> bool:
