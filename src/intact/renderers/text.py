@@ -15,7 +15,7 @@ from intact.core.grouping import group_keys
 from intact.core.report import Report, Verdict
 from intact.core.wording import LOSS_FREE, count
 from intact.errors import IntactError
-from intact.renderers.head import head_rows, tensors_text
+from intact.renderers.head import head_rows, labelled, tensors_text
 from intact.renderers.layout import Row, drawn
 from intact.renderers.plan import in_the_way, step_text
 from intact.renderers.words import MEANINGS, MEANINGS_ALONE, cells, clean, name, padded, sentence, shorten, size_text
@@ -75,6 +75,7 @@ def error_text(error: IntactError, *, color: bool = False) -> str:
 
 def _rows(report: Report, width: int | None) -> Iterator[Row]:
     yield from head_rows(report)
+    yield from _calls(report)
     yield Row()
     yield _verdict(report)
     yield from _matched(report)
@@ -84,6 +85,14 @@ def _rows(report: Report, width: int | None) -> Iterator[Row]:
             yield from finding_rows(finding, width, _place_in_plan(report, finding))
     yield from _plan(report)
     yield from _notes(report)
+
+
+def _calls(report: Report) -> Iterator[Row]:
+    """Yields what unpickling would call beyond tensors and plain data: harmless or not, it is code of somebody else."""
+    called = [name(foreign.name) for foreign in report.found.foreign if foreign.called]
+    if called:
+        more = f" and {len(called) - EXAMPLES:,} more" if len(called) > EXAMPLES else ""
+        yield labelled("unpickling", f"would call {', '.join(called[:EXAMPLES])}{more}; nothing was called")
 
 
 def _verdict(report: Report) -> Row:
