@@ -145,9 +145,9 @@ def _expected(model: torch.nn.Module | None) -> Description:
 def _migrate(model: torch.nn.Module | None, found: Description) -> Migration | None:
     if model is None:
         return None
-    from intact.model.migration import migrate
+    from intact.model.migration import has_own_loader, migrate
 
-    return migrate(model, found)
+    return migrate(model, found) if has_own_loader(model) else None
 
 
 def _holds(container: Container, model: torch.nn.Module | None, source: str, dtype: str, key: str) -> bool:

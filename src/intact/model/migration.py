@@ -48,6 +48,20 @@ def migrate(model: torch.nn.Module, found: Description) -> Migration:
             return Migration(False, reason=f"{type(error).__name__}: {short(str(error))}")
 
 
+def has_own_loader(model: torch.nn.Module) -> bool:
+    """Tells whether a model brings loading code: hooks, or methods that its classes override. Without, a trial tells nothing new."""
+    import torch
+
+    plain = (torch.nn.Module._load_from_state_dict, torch.nn.Module.load_state_dict)
+    classes = set()
+    for _, module in modules_of(model):
+        if module._load_state_dict_pre_hooks or module._load_state_dict_post_hooks:
+            return True
+        classes.add(type(module))
+    own = (cls for cls in classes if not cls.__module__.startswith("torch.nn.modules."))
+    return any((cls._load_from_state_dict, cls.load_state_dict) != plain for cls in own)
+
+
 @dataclass(slots=True)
 class _Trial:
     """One load on a copy.
