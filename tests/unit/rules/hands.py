@@ -9,7 +9,7 @@ from intact.comparison import compare
 from intact.core.description import Description, ModuleInfo
 from intact.core.finding import Finding
 from intact.core.keys import owner_of
-from intact.core.rule import CastLoss, Facts, Rule
+from intact.core.rule import CastLoss, Facts, Measure, Rule
 from intact.core.tensor import TensorInfo
 from intact.diagnosis import Diagnosis, diagnose
 from intact.rules import RULES
@@ -82,6 +82,6 @@ def prefixed(prefix: str, shapes: Shapes) -> dict[str, tuple[int, ...]]:
     return {prefix + key: shape for key, shape in shapes.items()}
 
 
-def loss(**counts: Any) -> Any:
-    """Returns a measure that gives these figures for every cast."""
-    return lambda source, dtype: CastLoss(source, "float32", dtype, 4, **counts)
+def loss(found: str = "float32", **counts: Any) -> Measure:
+    """Returns a measure that gives these figures for every cast of a tensor of four elements."""
+    return lambda source, dtype: CastLoss(source, found, dtype, 4, **counts)
