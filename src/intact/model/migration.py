@@ -49,7 +49,7 @@ def migrate(model: torch.nn.Module, found: Description) -> Migration:
 
 
 def has_own_loader(model: torch.nn.Module) -> bool:
-    """Tells whether a model brings loading code: hooks, or methods that its classes override. Without, a trial tells nothing new."""
+    """Tells whether a model brings loading code: hooks, or methods that its classes override; else a trial tells nothing new."""
     import torch
 
     plain = (torch.nn.Module._load_from_state_dict, torch.nn.Module.load_state_dict)
