@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from intact.core.codes import outcome_of
 from intact.core.description import Description, Source
 from intact.core.finding import Finding
+from intact.core.plain import json_text
 from intact.core.plan import Plan
 
 SCHEMA = 1
@@ -94,7 +94,7 @@ class Report:
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Returns the report as JSON text, in the schema that `schema` numbers."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, default=str)
+        return json_text(self.to_dict(), indent=indent)
 
     def __str__(self) -> str:
         """What the command prints, without colour."""

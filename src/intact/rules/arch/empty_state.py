@@ -76,11 +76,18 @@ def detect(facts: Facts) -> Iterator[Finding]:
         tuple(facts.expected.tensors),
         {"entries": extras[:50], "objects": [foreign.name for foreign in facts.original.foreign][:50]},
         (),
-        f"what was saved is {some(extras)}" if extras else "an empty state dict was saved",
+        _cause(facts, extras),
         "look at the code that saved it: an empty module, a list of modules, or a gathered state of another process",
         None,
         frozenset(d.mark for d in facts.differences),
     )
+
+
+def _cause(facts: Facts, extras: list[str]) -> str:
+    called = [foreign.name for foreign in facts.original.foreign if foreign.called]
+    if called:
+        return f"what was pickled is a call of {some(called)}; unpickling it would run that, and intact ran nothing"
+    return f"what was saved is {some(extras)}" if extras else "an empty state dict was saved"
 
 
 RULE = Rule(CODE, detect, page=__doc__ or "", needs_model=False)
