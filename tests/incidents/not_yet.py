@@ -22,7 +22,7 @@ NOT_YET: dict[str, str] = {
     "arch/rename_decoder_half_segmentation_unet": RENAMED,
     "arch/rename_dotted_names_densenet201_nested": RENAMED,
     "arch/rename_gamma_turned_into_weight_convnext": RENAMED,
-    "arch/index_overlap_same_name_other_layer_vgg": "layers stand under other numbers, and what is told is no plan that loads them",
+    "arch/index_overlap_same_name_other_layer_vgg": "layers under other numbers: their names overlap with those of other layers",
     "arch/experts_one_by_one_into_stacked_moe": FUSED,
     "arch/split_qkv_into_in_proj_multihead": FUSED,
     "arch/lora_adapters_only_into_base": ADAPTER,
