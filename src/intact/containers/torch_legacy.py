@@ -69,8 +69,14 @@ def open_file(file: BoundedFile) -> PickledContainer:
     memory = Held(path, nested_legacy)
     content = read(data, path, memory)
     memory.hold_ranges(data, content.ranges)
-    source = Source(path, "torch-legacy", file.size_bytes, (file.path.name,), writer_of(content.unpickled))
+    source = Source(path, "torch-legacy", file.size_bytes, (file.path.name,), _writer(content.unpickled))
     return PickledContainer(file, source, content.unpickled, memory.bytes_of)
+
+
+def _writer(unpickled: Unpickled) -> Writer:
+    """Nobody but torch writes its magic number, whatever the pickle behind it holds."""
+    told = writer_of(unpickled)
+    return told if told.program else Writer("torch", "", "the magic number of torch.save")
 
 
 def writer_of(unpickled: Unpickled) -> Writer:
@@ -84,7 +90,7 @@ def writer_of(unpickled: Unpickled) -> Writer:
         return Writer("torch", "0.1 to 0.3", "tensors rebuilt by _rebuild_tensor")
     if any(name.endswith("Tensor") and name != "torch.Tensor" for name in known):
         return Writer("torch", "0.1 to 0.3", "tensors without a rebuilding function")
-    return Writer("torch", "", "")
+    return Writer()
 
 
 def nested_legacy(raw: Buffer, memory: Held, prefix: str) -> Unpickled:
