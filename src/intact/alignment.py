@@ -173,7 +173,9 @@ def find_affixes(found: Description, expected: Description) -> tuple[Affix, ...]
     options += [_with_prefix(prefix, extra, missing, found) for prefix in _front_prefixes(missing, extra)]
     smaller = min(len(extra), len(missing))
     if max((option.same_shapes for option in options), default=0) < smaller:  # else nothing between the parts can do better
-        options += [_without_tokens(dropped, extra, missing, found) for dropped in _inner_tokens(extra, missing, found, expected)]
+        alone = len(extra) == len(found.tensors) and len(missing) == len(expected.tensors)
+        tokens = _inner_tokens(extra, missing, found, expected)
+        options += [_without_tokens(dropped, extra, missing, found, renaming=alone) for dropped in tokens]
     if not any(option.pairs for option in options):
         options += [_without_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(extra, missing)]
         options += [_with_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(missing, extra)]
@@ -252,10 +254,22 @@ def _inner_tokens(
 
 
 def _without_tokens(
-    dropped: frozenset[str], extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description
+    dropped: frozenset[str],
+    extra: Mapping[str, TensorInfo],
+    missing: Mapping[str, TensorInfo],
+    found: Description,
+    *,
+    renaming: bool,
 ) -> Affix:
+    """What becomes equal without these tokens.
+
+    A name in the place of another (`actor` where the model has `critic`) is an affix only where no key agrees and the whole model
+    moved with it; beside keys that agree it is another part, or a renamed one, and that is not for this to say.
+    """
     here, there = _reduced(extra, dropped), _reduced(missing, dropped)
-    pairs = tuple((keys[0], there[core][0]) for core, keys in here.items() if len(keys) == 1 and len(there.get(core, ())) == 1)
+    candidates = ((keys[0], there[core][0]) for core, keys in here.items() if len(keys) == 1 and len(there.get(core, ())) == 1)
+    names = dropped - WRAPPERS
+    pairs = tuple((a, b) for a, b in candidates if renaming or names.isdisjoint(tokens_of(a)) or names.isdisjoint(tokens_of(b)))
     lost = Counter(token for key, _ in pairs for token in tokens_of(key)[:-1] if token in dropped)
     gained = Counter(token for _, key in pairs for token in tokens_of(key)[:-1] if token in dropped)
     rest = {keys[0]: core for core, keys in here.items() if len(keys) == 1 and keys[0] != core}

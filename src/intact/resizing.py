@@ -87,7 +87,8 @@ class _Flow:
     Attributes:
         makers: Sizes to the modules with as many rows.
         takers: Sizes to the modules that consume them, or only scale them, as a normalisation does.
-        weights: Module and sizes of every weight whose rows changed.
+        weights: Module and sizes of every weight whose rows changed, where nothing else of that module did: a recurrent layer
+            consumes its own rows.
     """
 
     makers: Mapping[Sizes, set[str]]
@@ -96,13 +97,13 @@ class _Flow:
 
     def is_output(self, change: Change) -> bool:
         """Whether it is the weight that makes outputs, or the bias beside it."""
-        if set(change.axes) != {0}:
-            return False
-        return change.dimensions >= 2 or (owner_of(change.key), change.axes[0]) in self.weights
+        return set(change.axes) == {0} and (owner_of(change.key), change.axes[0]) in self.weights
 
 
 def _flow(facts: Facts, changes: list[Change]) -> _Flow:
-    rows = frozenset((owner_of(c.key), c.axes[0]) for c in changes if c.dimensions >= 2 and set(c.axes) == {0})
+    weights = [change for change in changes if change.dimensions >= 2]
+    mixed = {owner_of(change.key) for change in weights if set(change.axes) != {0}}
+    rows = frozenset((owner_of(c.key), c.axes[0]) for c in weights if owner_of(c.key) not in mixed)
     flow = _Flow(defaultdict(set), defaultdict(set), rows)
     for change in changes:
         if _is_embedding(facts, change.key):

@@ -197,6 +197,21 @@ def test_a_prefix_that_says_average_stands_behind_the_raw_one() -> None:
     assert named.evidence["removed"] == ["net_ema."]
 
 
+def test_a_name_in_the_place_of_another_is_no_prefix() -> None:
+    """An actor's weights fit the critic in every shape, and are not the critic's."""
+    body = {"body.weight": (8, 4), "body.bias": (8,)}
+    found = {**body, "actor.weight": (8, 8), "actor.bias": (8,)}
+    expected = {**body, "critic.weight": (8, 8), "critic.bias": (8,)}
+    diagnosis = told(held(found), wanted(expected))
+    assert {f.code for f in diagnosis.findings} == {"arch/missing-key", "arch/unexpected-key"}
+    assert not diagnosis.plan.lossless
+
+
+def test_a_whole_model_under_another_name_is_followed() -> None:
+    """The attribute of the LightningModule was renamed from `net` to `model`, and everything moved with it."""
+    assert _renamed(held(prefixed("net.", NET)), wanted(prefixed("model.", NET))) == {f"net.{k}": f"model.{k}" for k in NET}
+
+
 def test_the_models_own_loading_code_is_asked_before_a_prefix_is_named() -> None:
     """What torch loads by itself is not an error, whatever the keys look like."""
     moved = Migration(True, renames={f"module.{key}": key for key in NET})
@@ -381,6 +396,21 @@ def test_a_width_that_runs_through_the_model_is_neither_head_nor_input() -> None
     expected = {key: tuple(16 if size == 8 else size for size in shape) for key, shape in found.items()}
     finding = only(held(found), wanted(expected))
     assert (finding.code, len(finding.keys)) == ("arch/shape-mismatch", 5)
+
+
+def test_the_width_of_a_recurrent_layer_is_no_head() -> None:
+    """It consumes its own rows, four gates at a time."""
+    found = {"lstm.weight_ih_l0": (32, 4), "lstm.weight_hh_l0": (32, 8), "lstm.bias_ih_l0": (32,), "fc.weight": (2, 8)}
+    expected = {"lstm.weight_ih_l0": (64, 4), "lstm.weight_hh_l0": (64, 16), "lstm.bias_ih_l0": (64,), "fc.weight": (2, 16)}
+    diagnosis = told(held(found), wanted(expected))
+    assert "arch/resized-head" not in {f.code for f in diagnosis.findings}
+
+
+def test_a_normalised_width_is_no_head() -> None:
+    """The scale of a normalisation goes along with the layer in front of it."""
+    found = {"a.weight": (8, 4), "norm.weight": (8,), "norm.bias": (8,)}
+    finding = only(held(found), wanted({"a.weight": (6, 4), "norm.weight": (6,), "norm.bias": (6,)}))
+    assert finding.code == "arch/shape-mismatch"
 
 
 def test_sizes_that_all_changed_are_sizes_and_not_another_model() -> None:

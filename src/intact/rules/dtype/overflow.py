@@ -34,7 +34,7 @@ example = finding.evidence["tensors"]["scale"]["example"]  # {'index': [3], 'bef
 ## Fix
 
 ```python
-model = model.to(torch.bfloat16).float()  # any dtype with the range of the file: here float32
+model = model.float()  # the range of the file; bfloat16 has it too, with fewer digits
 report = intact.load_into(model, path)
 original = net.state_dict()
 ```
