@@ -72,10 +72,8 @@ def machine_line(one: dict[str, Any]) -> str:
     """Returns what the figures depend on, in one paragraph."""
     m = one["machine"]
     libraries = ", ".join(f"{name} {m[name]}" for name in ("torch", "safetensors", "numpy"))
-    return (
-        f"{one['date']}; {m['cpu']}, {m['cores']} cores, {m['memory_bytes'] / 2**30:.0f} GiB; {m['system']}, {m['file_system']}; "
-        f"Python {m['python']}, {libraries}; page cache {one['cache']}."
-    )
+    processor = f"{m['cpu']}, {m['cores']} cores (load {m['load']}), {m['memory_bytes'] / 2**30:.0f} GiB"
+    return f"{one['date']}; {processor}; {m['system']}, {m['file_system']}; Python {m['python']}, {libraries}; page cache {one['cache']}."
 
 
 def main(arguments: list[str]) -> int:

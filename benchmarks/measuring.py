@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -85,23 +86,31 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+LAUNCH = """
+import os, sys, time
+begin = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 1, 2)])
+_, status, usage = os.wait4(child, 0)
+print("\\n@@", time.perf_counter() - begin, usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status), flush=True)
+"""
+"""A small process that starts the command: what the system calls a child's peak is never less than its parent's memory."""
+
+
 def process(command: list[str], folder: Path) -> tuple[float, int, str]:
     """Runs a command in a folder; returns wall seconds, its peak resident bytes and what it printed.
 
     Raises:
         RuntimeError: It failed.
     """
-    begin = time.perf_counter()
-    with open(folder / "printed.txt", "w+b") as out:
-        child = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=quiet())
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - begin
-        child.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        printed = out.read().decode()
-    if child.returncode not in (0, 1):  # 1 is a verdict
-        raise RuntimeError(f"{command} ended with {child.returncode}: {printed[-2000:]}")
-    return seconds, usage.ru_maxrss * 1024, printed
+    launcher = [sys.executable, "-I", "-S", "-c", LAUNCH, shutil.which(command[0]) or command[0], *command[1:]]
+    done = subprocess.run(
+        launcher, cwd=folder, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=quiet(), check=True
+    )
+    printed, _, figures = done.stdout.rpartition("\n@@ ")
+    seconds, peak, status = figures.split()
+    if int(status) not in (0, 1):  # 1 is a verdict
+        raise RuntimeError(f"{command} ended with {status}: {printed[-2000:]}")
+    return float(seconds), int(peak), printed
 
 
 def quiet() -> dict[str, str]:
@@ -109,11 +118,12 @@ def quiet() -> dict[str, str]:
     return {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
-def machine(folder: Path) -> dict[str, str | int]:
+def machine(folder: Path) -> dict[str, str | float]:
     """Returns what the figures depend on: processor, memory, libraries, and the file system of a folder."""
     return {
         "cpu": _processor(),
         "cores": os.cpu_count() or 0,
+        "load": round(os.getloadavg()[0], 1),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,17 @@ def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
     """A crash is fast."""
     with pytest.raises(RuntimeError, match="ended with 3"):
         measuring.process(["sh", "-c", "exit 3"], tmp_path)
+
+
+def test_the_peak_of_a_small_process_is_not_that_of_its_large_parent(tmp_path: Path) -> None:
+    """The system counts the memory of the process that starts a child as the child's own."""
+    held = bytearray(128 << 20)
+    held[::4096] = b"x" * len(range(0, len(held), 4096))
+    small, large = (
+        measuring.process([sys.executable, "-c", f"x = bytearray({size}); x[::4096] = b'x' * len(x[::4096])"], tmp_path)[1]
+        for size in (1, 64 << 20)
+    )
+    assert small < 64 << 20 < large < small + (80 << 20)
 
 
 def test_a_record_names_machine_versions_file_system_and_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
