@@ -47,7 +47,7 @@ def run(folder: Path, tensors: int = 64, rows: int = 4096, rounds: int = 9) -> l
         "torch zip": (
             zipped,
             {
-                "intact.read": lambda: intact.read(zipped),
+                "intact.read": lambda: intact.read(zipped, mmap=True),
                 "torch.load(mmap=True)": lambda: torch.load(zipped, mmap=True),
                 "torch.load": lambda: torch.load(zipped),
             },
@@ -55,7 +55,7 @@ def run(folder: Path, tensors: int = 64, rows: int = 4096, rounds: int = 9) -> l
         "safetensors": (
             plain,
             {
-                "intact.read": lambda: intact.read(plain),
+                "intact.read": lambda: intact.read(plain, mmap=True),
                 "safetensors.torch.load_file": lambda: safetensors.torch.load_file(plain),
             },
         ),

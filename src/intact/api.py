@@ -42,7 +42,7 @@ def inspect(path: Path) -> Report:
     return describe(path)
 
 
-def read(path: Path) -> Any:
+def read(path: Path, *, mmap: bool = False) -> Any:
     """Returns what `torch.load` would give, from any container, with nothing run.
 
     Nesting and object identity are those of the file, tensors are on the CPU. Objects of other classes than tensors and plain
@@ -50,13 +50,15 @@ def read(path: Path) -> Any:
 
     Args:
         path: File, folder or index file of any container.
+        mmap: Whether tensors may be views of the file, which are there at once and need no memory. Do not write to the file while
+            they are in use: saving over it would end the process. By default they own their memory.
 
     Raises:
         CannotRead: It is no checkpoint that can be read.
     """
     container = open_container(path)
     try:
-        return read_objects(container)
+        return read_objects(container, mapped=mmap)
     finally:
         container.close()
 

@@ -1,4 +1,4 @@
-"""Torch tensors from tensor records, over the file's own bytes where they can be used as they are.
+"""Torch tensors from tensor records, in memory of their own or over the file's bytes themselves.
 
 One storage of a file becomes one storage in memory however many tensors look at it, and one record one tensor. What the record
 does not guarantee (indices of sparse tensors, members of nested ones) is checked before torch is handed it.
@@ -22,10 +22,13 @@ class Assembler:
 
     Args:
         container: Stays open as long as tensors are made; those that were made outlive it.
+        mapped: Whether tensors may be views of the mapped file. They cost nothing then, and are lost, with the process, when
+            somebody writes to the file or cuts it off while they are in use.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, *, mapped: bool) -> None:
         self._container = container
+        self._mapped = mapped
         self._storages: dict[tuple[str, str, str], torch.UntypedStorage] = {}
         self._tensors: dict[int, tuple[TensorRecord, torch.Tensor]] = {}
 
@@ -153,7 +156,7 @@ class Assembler:
         if mark not in self._storages:
             raw = self._container.storage_bytes(storage).cast("B")
             known = dtype_named(dtype)
-            memory = _over(raw, known.itemsize_bytes if known else 16)
+            memory = _over(raw, known.itemsize_bytes if known else 16, mapped=self._mapped)
             if swapped:
                 memory = _copied(memory)
                 memory.byteswap(getattr(torch, dtype))  # type: ignore[no-untyped-call]
@@ -161,17 +164,16 @@ class Assembler:
         return self._storages[mark]
 
 
-def _over(raw: memoryview, width: int) -> torch.UntypedStorage:
+def _over(raw: memoryview, width: int, *, mapped: bool) -> torch.UntypedStorage:
     """Returns a storage over these bytes themselves; over a copy where torch could not write to them or they are not aligned."""
     import torch
 
     if not len(raw):
         return torch.empty(0, dtype=torch.uint8).untyped_storage()
-    if not raw.readonly:
-        view = torch.frombuffer(raw, dtype=torch.uint8)
-        if view.data_ptr() % width == 0:
-            return view.untyped_storage()
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8).untyped_storage()
+    if raw.readonly:
+        return torch.frombuffer(bytearray(raw), dtype=torch.uint8).untyped_storage()
+    view = torch.frombuffer(raw, dtype=torch.uint8)
+    return (view if mapped and view.data_ptr() % width == 0 else view.clone()).untyped_storage()
 
 
 def _copied(memory: torch.UntypedStorage) -> torch.UntypedStorage:

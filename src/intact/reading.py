@@ -18,26 +18,27 @@ if TYPE_CHECKING:
     import torch
 
 
-def read_objects(container: Container) -> Any:
+def read_objects(container: Container, *, mapped: bool = False) -> Any:
     """Returns the whole content of a checkpoint.
 
     Args:
         container: Open; tensors outlive it.
+        mapped: Whether tensors may be views of the mapped file instead of owning their memory.
 
     Raises:
         CannotRead: Bytes are missing, contradict each other, or need a newer torch.
     """
-    return _Reader(Assembler(container)).read(container.objects())
+    return _Reader(Assembler(container, mapped=mapped)).read(container.objects())
 
 
 def read_tensor(container: Container, key: str) -> torch.Tensor:
     """Returns one tensor of a checkpoint, by a key that its description lists."""
-    return Assembler(container).tensor(container.record(key))
+    return Assembler(container, mapped=False).tensor(container.record(key))
 
 
 def read_values(container: Container, keys: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Returns tensors of a checkpoint by key; those that share memory in the file share it here."""
-    assembler = Assembler(container)
+    """Returns tensors by key, as views of the mapped file, to be copied before it can change; what shares memory shares it."""
+    assembler = Assembler(container, mapped=True)
     return {key: assembler.tensor(container.record(key)) for key in keys}
 
 

@@ -171,3 +171,24 @@ def test_explain_gives_the_page() -> None:
     assert all(f"## {heading}" in page for heading in ("Cause", "Example", "Fix", "Look-alike", "Source"))
     with pytest.raises(intact.IntactError, match="no page yet"):
         intact.explain("state/step-mismatch")
+
+
+def test_a_file_may_be_saved_over_while_its_tensors_are_in_use(tmp_path: Path) -> None:
+    """Read, change, save to the same path is what people do; tensors that were views of the file would end the process."""
+    path = tmp_path / "a.pth"
+    torch.save({"w": torch.arange(100_000.0), "epoch": 1}, path)
+    state = intact.read(path)
+    torch.save({**state, "epoch": 2}, path)
+    path.write_bytes(path.read_bytes()[:100])
+    assert torch.equal(state["w"], torch.arange(100_000.0))
+
+
+def test_a_mapped_file_is_not_changed_by_changing_its_tensors(tmp_path: Path) -> None:
+    """A view of the file is a private one."""
+    path = tmp_path / "a.pth"
+    torch.save({"w": torch.zeros(1000)}, path)
+    before = path.read_bytes()
+    state = intact.read(path, mmap=True)
+    state["w"].add_(1)
+    assert float(state["w"].sum()) == 1000
+    assert path.read_bytes() == before

@@ -24,6 +24,7 @@ from intact.rules.arch import (
     whole_model_pickle,
 )
 from intact.rules.dtype import complex_to_real, int_float, narrowing, overflow, underflow, widening
+from intact.rules.safety import unknown_global
 from intact.rules.state import ema_present
 from intact.rules.version import legacy_format
 
@@ -55,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     missing_key.RULE,
     unexpected_key.RULE,
     ema_present.OBSERVE,
+    unknown_global.RULE,
 )
 """Every rule, once for each phase it takes part in."""
 

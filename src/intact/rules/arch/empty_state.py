@@ -70,7 +70,7 @@ def detect(facts: Facts) -> Iterator[Finding]:
     extras = [extra.path for extra in facts.original.extras if extra.path]
     yield Finding(
         CODE,
-        "error",
+        "error" if facts.has_model else "warning",
         "the checkpoint holds no tensor"
         + (f", and the model wants {count(len(facts.expected.tensors), 'tensor')}" if facts.has_model else ""),
         tuple(facts.expected.tensors),
