@@ -6,16 +6,23 @@ A module is known by its state, not by its class, because the class is often gon
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+from intact.containers.pickles import GlobalName
 from intact.containers.summaries import key_text
 from intact.core.container import Foreign
 from intact.core.description import ModuleInfo, Plain
 
 _MEMBERS = ("_parameters", "_buffers", "_modules")
-_ITEMS_LIMIT = 16
-"""Longest tuple that counts as a hyperparameter."""
-_TEXT_LIMIT = 200
+_CONFIGURATIONS = frozenset({"config", "cfg", "hparams", "args", "opt", "options", "params"})
+"""Attributes under which people keep what their constructor was given."""
+_MOST_ENTRIES, _MOST_ITEMS, _DEEPEST = 200, 64, 3
+"""Entries of a configuration, items of a sequence, and sequences in sequences: what is read of a live model too."""
+_LONGEST_TEXT = 200
+_LONGEST_NUMBER_BITS = 64
+_ABSENT = object()
 
 
 def state_of(value: Any) -> dict[Any, Any] | None:
@@ -44,17 +51,34 @@ def transient_buffers(state: dict[Any, Any]) -> frozenset[str]:
 
 def info(path: str, class_name: str, state: dict[Any, Any]) -> ModuleInfo:
     """Returns what is known of one module."""
-    hyperparameters = {name: value for name, value in state.items() if type(name) is str and name[:1] != "_" and _is_plain(value)}
-    return ModuleInfo(path, class_name, hyperparameters, children=tuple(name for name, _ in children(state)))
+    found: dict[str, Plain] = {}
+    for name, value in dict.items(state):
+        if type(name) is not str or name[:1] == "_":
+            continue
+        if (taken := _plain(value)) is not _ABSENT:
+            found[name] = taken
+        elif name in _CONFIGURATIONS:
+            found.update(_configuration(name, value))
+    return ModuleInfo(path, class_name, found, children=tuple(name for name, _ in children(state)))
 
 
-def _is_plain(value: Any) -> bool:
-    if type(value) in (int, float, bool):
-        return type(value) is not int or value.bit_length() <= 64
+def _plain(value: Any, depth: int = 0) -> Any:
+    """The value as plain data, or `_ABSENT` for one that is none."""
+    if type(value) in (float, bool, type(None)) or (type(value) is int and value.bit_length() <= _LONGEST_NUMBER_BITS):
+        return value
     if type(value) is str:
-        return len(value) <= _TEXT_LIMIT
-    return isinstance(value, tuple) and len(value) <= _ITEMS_LIMIT and all(_is_plain_item(item) for item in value)
+        return value if len(value) <= _LONGEST_TEXT else _ABSENT
+    if isinstance(value, GlobalName) and value.name == f"torch.{value.dtype}":
+        return value.dtype
+    if not isinstance(value, (tuple, list)) or len(value) > _MOST_ITEMS or depth >= _DEEPEST:
+        return _ABSENT
+    items = tuple(_plain(item, depth + 1) for item in value)
+    return _ABSENT if any(item is _ABSENT for item in items) else items
 
 
-def _is_plain_item(value: Plain) -> bool:
-    return not isinstance(value, tuple) and _is_plain(value)
+def _configuration(name: str, value: Any) -> Iterator[tuple[str, Plain]]:
+    """Yields the plain entries of an object that a module keeps its arguments in."""
+    entries = value.state if isinstance(value, Foreign) else value
+    for key, entry in islice(dict.items(entries), _MOST_ENTRIES) if isinstance(entries, dict) else ():
+        if type(key) is str and key[:1] != "_" and (taken := _plain(entry)) is not _ABSENT:
+            yield f"{name}.{key}", taken

@@ -24,7 +24,7 @@ DEPTH_LIMIT = 500
 """Deepest nesting that is followed; what lies below is named as one entry."""
 VISITS_LIMIT = 4_000_000
 """Most entries that are looked at, an object that several names lead to counted for each: about four seconds."""
-KEY_CHARACTERS_LIMIT = 1 << 28
+KEY_CHARACTERS_LIMIT = 1 << 27
 """Most characters of all keys and paths together; long names repeated by nesting would fill the memory."""
 EXTRAS_LIMIT = 10_000
 

@@ -26,8 +26,8 @@ _END = Struct("<4s4H2IH")
 _LOCATOR = Struct("<4sIQI")
 _END64 = Struct("<4sQ2H2I4Q")
 _CENTRAL = Struct("<4s6H3I5H2I")
-_LOCAL_LENGTHS = Struct("<2H")
-_LOCAL_SIZE = 30
+_LOCAL = Struct("<4s22x2H")
+_EXTRA = Struct("<2H")
 _SEARCHED_BYTES = 65535 + _END.size
 """How far from the end torch looks for the end record: the longest comment there is."""
 DEFLATE_RATIO_LIMIT = 1100
@@ -74,6 +74,7 @@ class Zip:
 
     def __init__(self, file: BoundedFile) -> None:
         self._file = file
+        self._data = file.view(0, file.size_bytes)
         self._inflated_bytes = 0
         end = self._end_record()
         self.directory_begin, self.directory_end, count = self._directory(end)
@@ -100,11 +101,12 @@ class Zip:
         Raises:
             Damaged: Its local header or its content is not within the file.
         """
-        header = self._file.view(entry.header, entry.header + _LOCAL_SIZE, what=f"the local header of {entry.name!r}")
-        if bytes(header[:4]) != LOCAL_SIGNATURE:
-            raise self._damaged(f"there is no local header of {entry.name!r} at byte {entry.header}")
-        name_length, extra_length = _LOCAL_LENGTHS.unpack_from(header, 26)
-        begin = entry.header + _LOCAL_SIZE + int(name_length) + int(extra_length)
+        if entry.header + _LOCAL.size > self.directory_begin:
+            raise self._damaged(f"the record {entry.name!r} begins outside the file")
+        signature, name_length, extra_length = _LOCAL.unpack_from(self._data, entry.header)
+        if signature != LOCAL_SIGNATURE:
+            raise self._damaged(f"there is no local header of {entry.name!r} at byte {entry.header:,}")
+        begin: int = entry.header + _LOCAL.size + name_length + extra_length
         if begin + entry.stored_bytes > self.directory_begin:
             raise self._damaged(f"the record {entry.name!r} reaches into the central directory")
         return begin
@@ -167,7 +169,7 @@ class Zip:
         begin = max(0, self._file.size_bytes - _SEARCHED_BYTES)
         tail = self._file.tail(self._file.size_bytes - begin)
         at = tail.rfind(_END_SIGNATURE)
-        while at > len(tail) - _END.size:
+        while at >= 0 and at > len(tail) - _END.size:
             at = tail.rfind(_END_SIGNATURE, 0, at)
         if at < 0:
             raise Damaged(
@@ -243,7 +245,7 @@ class Zip:
     def _sizes_of_64_bits(self, name: str, extra: bytes, *fields: int) -> list[int]:
         at = 0
         while at + 4 <= len(extra):
-            kind, length = _LOCAL_LENGTHS.unpack_from(extra, at)
+            kind, length = _EXTRA.unpack_from(extra, at)
             if kind == 1:
                 words = [
                     int.from_bytes(extra[i : i + 8], "little") for i in range(at + 4, min(at + 4 + length, len(extra)) - 7, 8)

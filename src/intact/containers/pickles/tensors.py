@@ -45,10 +45,13 @@ def _integers(values: Any) -> tuple[int, ...] | None:
 
 def _outside(storage_elements: int, width: int, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> str:
     """Returns why a view reaches outside its storage, "" where it does not."""
-    if max(abs(offset), *map(abs, shape), *map(abs, stride), 0) > LARGEST:
-        return "its shape, stride or offset is larger than any memory"
-    if offset < 0 or (shape and (min(shape) < 0 or min(stride) < 0)):
-        return f"offset {offset}, shape {list(shape)} and stride {list(stride)} must not be negative"
+    if shape:
+        if max(shape) > LARGEST or max(stride) > LARGEST:
+            return "its shape or stride is larger than any memory"
+        if min(shape) < 0 or min(stride) < 0:
+            return "its shape or stride is negative"
+    if not 0 <= offset <= LARGEST:
+        return "its offset is negative or larger than any memory"
     elements = prod(shape)
     if elements == 0:
         return ""
