@@ -73,7 +73,8 @@ def machine_line(one: dict[str, Any]) -> str:
     m = one["machine"]
     libraries = ", ".join(f"{name} {m[name]}" for name in ("torch", "safetensors", "numpy"))
     processor = f"{m['cpu']}, {m['cores']} cores (load {m['load']}), {m['memory_bytes'] / 2**30:.0f} GiB"
-    return f"{one['date']}; {processor}; {m['system']}, {m['file_system']}; Python {m['python']}, {libraries}; page cache {one['cache']}."
+    system = f"{m['system']}, {m['file_system']}; Python {m['python']}, {libraries}"
+    return f"{one['date']}; {processor}; {system}; page cache {one['cache']}."
 
 
 def main(arguments: list[str]) -> int:
