@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from intact.containers import open_container
+from intact.core.collecting import collector_paused
 from intact.core.container import Container
 from intact.core.description import Description, Source
 from intact.core.report import VERDICTS, Report, Target, verdict_of
@@ -78,6 +79,7 @@ def build(model: object) -> torch.nn.Module:
     return built
 
 
+@collector_paused()
 def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None = None) -> Examination:
     """Returns what is to be said of a checkpoint, and of how it fits a model.
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 
 from intact.containers import open_container
+from intact.core.collecting import collector_paused
 from intact.core.container import Container
 from intact.core.finding import Finding, Severity
 from intact.core.report import Report
 from intact.errors import IntactError
 
 
+@collector_paused()
 def describe(path: str | os.PathLike[str]) -> Report:
     """Returns the report on what a checkpoint holds.
 
