@@ -1,7 +1,8 @@
 """Many records at once, without the cyclic garbage collector walking all of them again and again.
 
-Describing a checkpoint makes hundreds of thousands of small records that all live until the report is done. The collector would go
-over them every few thousand allocations and find nothing; without it, 20,000 tensors are described and diagnosed in half the time.
+Describing a checkpoint makes hundreds of thousands of small records that all live until the report is done. The collector would
+go over them every few thousand allocations and find nothing; without it, 20,000 tensors are described and diagnosed in half the
+time.
 """
 
 from __future__ import annotations
