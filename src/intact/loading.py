@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from intact.core.description import Description
@@ -52,16 +53,30 @@ def load_planned(model: torch.nn.Module, values: Mapping[str, torch.Tensor], fin
     state = state_of(model)
     placements = {key: final.tensors[key].placement if key in final.tensors else "copy" for key in values}
     _refuse_unfit(model, state, values, placements)
+    goal = _goal(state, values, placements)
     with random_state_kept():
         snapshot = Snapshot(model, state)
         try:
             _put(model, state, values, placements)
-            _read_back(model, state, values, placements)
+            _read_back(model, values, goal)
         except BaseException as error:
             snapshot.restore()
             if isinstance(error, Exception) and not isinstance(error, IntactError):
                 raise _refused_by_the_model(error) from error
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """What must be true of the model's state dict afterwards, taken before anything is touched.
+
+    Attributes:
+        dtypes: The dtype that each key has to have.
+        ties: Keys that are one tensor, and have to stay one.
+    """
+
+    dtypes: Mapping[str, torch.dtype]
+    ties: tuple[tuple[str, ...], ...]
 
 
 def _refused_by_the_model(error: Exception) -> LoadRefused:
@@ -149,15 +164,14 @@ def _materialize(held: Mapping[str, torch.Tensor], values: Mapping[str, Any], ow
     """Gives tensors on the meta device memory on the CPU; tied ones stay one."""
     import torch
 
-    cpu, made = torch.device("cpu"), dict[object, torch.Tensor]()
+    made: dict[object, torch.Tensor] = {}
     for key, tensor in {id(tensor): (key, tensor) for key, tensor in held.items() if tensor.is_meta}.values():
-        if torch.nn.parameter.is_lazy(tensor):
-            tensor.materialize(values[key].shape, device=cpu)
-            continue
-        real = made.setdefault(memory_of(tensor), torch.empty_like(tensor, device=cpu, requires_grad=False))
+        lazy = torch.nn.parameter.is_lazy(tensor)
+        blank = torch.empty(values[key].shape, dtype=tensor.dtype) if lazy else torch.empty_like(tensor, device="cpu")
+        real = made.setdefault(memory_of(tensor), blank.detach())
         if isinstance(tensor, torch.nn.Parameter):
             real = torch.nn.Parameter(real, requires_grad=tensor.requires_grad)
-            real.__dict__.update(tensor.__dict__)
+            real.__dict__.update({} if lazy else tensor.__dict__)
         for module, name in owners.get(id(tensor), ()):
             setattr(module, name, real)
 
@@ -227,33 +241,30 @@ def _storages(tensors: Iterable[Any]) -> set[int]:
     return {address for tensor in tensors if _is_tensor(tensor) and (address := storage_address(tensor))}
 
 
-def _read_back(
-    model: torch.nn.Module, state: Mapping[str, Any], values: Mapping[str, Any], placements: Mapping[str, Placement]
-) -> None:
+def _goal(state: Mapping[str, Any], values: Mapping[str, Any], placements: Mapping[str, Placement]) -> _Goal:
+    own = {
+        key for key, held in state.items() if _is_tensor(held) and placements.get(key) == "copy" and leaf_of(key) != EXTRA_STATE
+    }
+    dtypes = {key: state[key].dtype if key in own else value.dtype for key, value in values.items() if _is_tensor(value)}
+    return _Goal(dtypes, ties_of({key: held for key, held in state.items() if key in values and _is_tensor(held)}))
+
+
+def _read_back(model: torch.nn.Module, values: Mapping[str, Any], goal: _Goal) -> None:
     """Raises where the model does not hold just what was planned, or where tied keys are tied no more."""
     after = state_of(model)
-    wrong = []
-    for key, value in values.items():
-        own = placements[key] == "copy" and leaf_of(key) != EXTRA_STATE
-        dtype = state[key].dtype if own else getattr(value, "dtype", None)
-        if _is_tensor(value) and not holds(after.get(key), value, dtype):
-            wrong.append(key)
+    wrong = [key for key, dtype in goal.dtypes.items() if not holds(after.get(key), values[key], dtype)]
     if wrong:
         raise ReadBackFailed(
             f"after loading, {some(wrong)} did not hold the planned values; the model was put back as it was",
             evidence={"keys": wrong},
             help="the model's own loading code changes values; load with `load_state_dict` and look at its hooks",
         )
-    loose = [group for group in _ties(state, values) if len({memory_of(after[key]) for key in group}) > 1]
+    loose = [group for group in goal.ties if len({memory_of(after[key]) for key in group}) > 1]
     if loose:
         raise ReadBackFailed(
             f"after loading, {some(loose[0])} were one tensor no more; the model was put back as it was",
             evidence={"keys": [key for group in loose for key in group]},
         )
-
-
-def _ties(state: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
-    return ties_of({key: tensor for key, tensor in state.items() if key in values and _is_tensor(tensor)})
 
 
 def _is_tensor(value: object) -> TypeGuard[torch.Tensor]:

@@ -44,7 +44,7 @@ def build_model(spec: str, arguments: Mapping[str, Any] | None = None) -> torch.
     folder = Path(place).absolute().parent if is_file else Path.cwd()
     with _importable(folder), contextlib.redirect_stdout(sys.stderr):
         module = _import_file(Path(place)) if is_file else _import_module(place)
-        return _built(_attribute(module, name, place), dict(arguments or {}), spec, str(module.__file__ or ""))
+        return _built(_attribute(module, name, place), dict(arguments or {}), spec, str(getattr(module, "__file__", None) or ""))
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def _attribute(module: ModuleType, dotted: str, place: str) -> Any:
     value: Any = module
     for name in dotted.split("."):
         if not hasattr(value, name):
-            raise ModelError(f"`{place}` has no `{dotted}`", path=module.__file__ or "", help=_nearest(name, value))
+            raise ModelError(f"`{place}` has no `{dotted}`", path=str(getattr(module, "__file__", None) or ""), help=_nearest(name, value))
         value = getattr(value, name)
     return value
 
