@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+OVERLAP_ELEMENTS = 1 << 26
+"""Elements that a view may have beyond the bytes behind it, as sliding windows do; a file can declare any number of them."""
+
 CHUNK_ELEMENTS = 1 << 20
 """Elements looked at in one go: 8 MiB as float64, which stays in the cache of most machines with its temporaries."""
 
@@ -34,11 +37,14 @@ def cast_loss(container: Container, key: str, dtype: str) -> CastLoss | None:
     Returns:
         The figures, or None where a dtype is unknown, the layout is not strided, or the bytes are not there.
     """
-    record = container.record(key)
+    whole = container.record(key)
+    record = _without_repeats(whole)
     to = dtype_named(dtype)
     if record.layout != "strided" or to is None or dtype_named(record.dtype) is None or to.kind == "quantized":
         return None
     if record.attributes.get("conj") or record.attributes.get("neg"):
+        return None
+    if _overlaps_much(record):
         return None
     tally = _Tally(CastLoss(key, record.dtype, dtype, record.elements))
     try:
@@ -46,7 +52,7 @@ def cast_loss(container: Container, key: str, dtype: str) -> CastLoss | None:
             _count(tally, begin, values, record, to)
     except CannotRead:
         return None
-    return tally.loss
+    return _repeated(tally.loss, whole.elements // max(1, record.elements))
 
 
 def equal_bytes(container: Container, first: str, second: str) -> bool:
@@ -58,6 +64,9 @@ def equal_bytes(container: Container, first: str, second: str) -> bool:
         return False
     if a.memory == b.memory:
         return True
+    a, b = _without_repeats(a, b.stride), _without_repeats(b, a.stride)
+    if _overlaps_much(a) and _overlaps_much(b):
+        return False
     pairs = zip(_raw_chunks(container, a), _raw_chunks(container, b), strict=True)
     return all(np.array_equal(_bits(x), _bits(y)) for x, y in pairs)
 
@@ -83,6 +92,26 @@ def values_equal_after_cast(container: Container, key: str, dtype: str, held: ND
         if not np.array_equal(_bits(cast), there):
             return False
     return True
+
+
+def _without_repeats(record: TensorRecord, other: tuple[int, ...] | None = None) -> TensorRecord:
+    """The tensor with each element of an expanded dimension once; with another's strides, where both are expanded."""
+    both = zip(record.stride, other or record.stride, strict=True)
+    once = [step == 0 and beside == 0 for step, beside in both]
+    shape = tuple(min(size, 1) if repeated else size for size, repeated in zip(record.shape, once, strict=True))
+    return replace(record, shape=shape)
+
+
+def _overlaps_much(record: TensorRecord) -> bool:
+    """Whether there are many more elements than bytes behind them, so that reading would take time out of all proportion."""
+    begin, end = record.span_bytes
+    return record.elements > OVERLAP_ELEMENTS + end - begin
+
+
+def _repeated(loss: CastLoss, times: int) -> CastLoss:
+    """The figures of a tensor whose every element stands there so many times."""
+    counts = ("elements", "changed", "rounded", "overflowed", "underflowed", "truncated", "imaginary")
+    return replace(loss, **{name: times * getattr(loss, name) for name in counts})
 
 
 @dataclass(slots=True)
@@ -130,7 +159,10 @@ def _strided(container: Container, record: TensorRecord) -> NDArray[Any]:
     if record.storage is None or record.elements == 0:
         return np.zeros(record.shape, kind)
     begin, end = record.span_bytes
-    data = np.frombuffer(container.storage_bytes(record.storage)[begin:end], np.uint8)
+    stored = container.storage_bytes(record.storage)
+    if begin < 0 or end > len(stored) or min(record.stride, default=0) < 0:
+        raise CannotRead("a tensor reaches beyond its storage", code="file/storage-bounds", path=container.source.path)
+    data = np.frombuffer(stored[begin:end], np.uint8)
     strides = [step * width for step in record.stride]
     view: NDArray[Any] = np.ndarray(record.shape, kind, data.data, 0, strides)
     return view
