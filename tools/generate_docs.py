@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/codes/: one page for each code from its rule's docstring, and the list of all codes.
+"""Writes docs/codes/ (a page for each code from its rule's docstring, the list of all codes) and the tables of exit statuses.
 
 `--check` writes nothing and exits with 1 where a file is not what would be written.
 """
@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "intact"
 OUT = ROOT / "docs" / "codes"
+STATUS_PAGES = (ROOT / "docs" / "design" / "exit-statuses.md", ROOT / "docs" / "how-to" / "in-ci.md")
+MARK = "<!-- exit statuses: written by tools/generate_docs.py -->"
 WITHOUT_RULE = {
     "by reading": "reported where the file is opened or read; `help` of the finding says what to do",
     "not yet": "the name is reserved: nothing reports it yet",
@@ -27,7 +29,20 @@ def pages() -> dict[Path, str]:
     texts = {code: text.strip() for code, text in PAGES.items()}
     files = {OUT / f"{code}.md": page(code, text) for code, text in texts.items()}
     files[OUT / "README.md"] = overview(texts)
-    return files
+    return files | {path: with_statuses(path.read_text(encoding="utf-8")) for path in STATUS_PAGES}
+
+
+def with_statuses(text: str) -> str:
+    """Returns a page with the table of exit statuses between its marks."""
+    from intact.cli.status import MEANING
+
+    table = [
+        "| exit status | means |",
+        "| --- | --- |",
+        *(f"| {int(status)} | {meaning} |" for status, meaning in MEANING.items()),
+    ]
+    begin, end = text.index(MARK) + len(MARK), text.index("<!-- end -->")
+    return text[:begin] + "\n" + "\n".join(table) + "\n" + text[end:]
 
 
 def page(code: str, text: str) -> str:
