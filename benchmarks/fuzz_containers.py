@@ -1,7 +1,7 @@
 """Does any damaged file bring down, slow down or fool the readers of containers?
 
-    python benchmarks/fuzz_containers.py [--count 100000] [--seed 0] [--only torch-zip] [--workers 2] [--json PATH]
-    python benchmarks/fuzz_containers.py --replay torch-zip:0:4711 [--keep FOLDER]
+    python -m benchmarks.fuzz_containers [--count 100000] [--seed 0] [--only torch-zip] [--workers 2] [--json PATH]
+    python -m benchmarks.fuzz_containers --replay torch-zip:0:4711 [--keep FOLDER]
 
 Genuine checkpoints of every format are made on the spot and damaged `--count` times each (`fuzz_mutations`). Opening, describing
 and reading the bytes of every tensor must end in an answer or an `IntactError`, within five seconds, within the size of the file
@@ -26,9 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from fuzz_mutations import mutated, originals, write_files
+from benchmarks.fuzz_mutations import mutated, originals, write_files
 
 CASE_LIMIT_S = 5
 CASE_LIMIT_BYTES = 200 * 10**6

@@ -90,6 +90,10 @@ SIGNATURES = (
 )
 
 
+_MAY_BE_CONVERSION = ("file/truncated", "file/bad-header", "file/storage-bounds")
+"""What a file that was converted as text looks like to the reader of its format."""
+
+
 def named(file: BoundedFile) -> IntactError | None:
     """Returns what a file with an unmistakable beginning is, as the error to raise; None for anything else."""
     if file.size_bytes == 0:
@@ -122,7 +126,7 @@ def second_opinion(file: BoundedFile, error: IntactError) -> IntactError:
         file: Still open.
         error: What the reader of its format raised.
     """
-    better = converted_as_text(file) if isinstance(error, Damaged) else None
+    better = converted_as_text(file) if isinstance(error, Damaged) and error.code in _MAY_BE_CONVERSION else None
     if error.code in ("file/not-a-checkpoint", "file/wrapped-archive") and isinstance(error, NotACheckpoint):
         better = wrapped(file)
     if better is not None:

@@ -25,8 +25,9 @@ LEADING_ZEROS = 64
 LINE_ENDS = 32
 """Line ends that must all look alike before chance is ruled out."""
 
+HIGH_BYTES = 64
 HIGH_SHARE = 0.1
-"""Share of bytes above 7F from which text in another language is ruled out; in converted weights it is two thirds."""
+"""Bytes above 7F, and their share, from which text in another language is ruled out; in converted weights it is two thirds."""
 
 REPLACED = 8
 """Replacement characters from which conversion is certain: random bytes are no valid UTF-8 for long."""
@@ -55,7 +56,12 @@ def converted_as_text(file: BoundedFile) -> IntactError | None:
     if replaced >= REPLACED and _is_utf8(sample):
         share = f"{replaced} replacement characters (EF BF BD) in the first {len(sample)} bytes"
         return _conversion(file, f"{share}: the bytes above 7F were replaced when it was decoded as text", {"replaced": replaced})
-    if high >= len(sample) * HIGH_SHARE and not re.search(rb"[\xc4-\xff]", sample) and _is_utf8(sample) and _has_controls(sample):
+    if (
+        high >= max(HIGH_BYTES, len(sample) * HIGH_SHARE)
+        and not re.search(rb"[\xc4-\xff]", sample)
+        and _is_utf8(sample)
+        and _has_controls(sample)
+    ):
         return _conversion(file, "its bytes above 7F were encoded as UTF-8: one byte became two", {"encoded": high // 2})
     feeds = sample.count(b"\n")
     if feeds >= LINE_ENDS and sample.count(b"\r\n") == feeds and _has_controls(sample):
