@@ -1,6 +1,6 @@
 """Elements as bits and as numbers: widening that loses nothing, and narrowing as torch casts.
 
-Types that numpy does not have (bfloat16, the float8 family, complex32) are widened to one that holds all their values, and rounding
+Types that numpy does not have (bfloat16, the float8 family) are widened to one that holds all their values, and rounding
 to them is done on the bits: to nearest, ties to even, and beyond the largest number what torch does there.
 
 Source:
@@ -9,6 +9,7 @@ Source:
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from intact.core.dtype import Dtype
@@ -40,6 +41,7 @@ def widen(raw: NDArray[Any], known: Dtype) -> NDArray[Any]:
     return np.asarray(_table_of(known.name)[raw])
 
 
+@cache
 def _table_of(name: str) -> NDArray[np.float32]:
     """Returns the value of each of the 256 codes of an eight-bit floating type."""
     import numpy as np
@@ -114,8 +116,31 @@ def _to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.where(np.isnan(values), np.uint32(0x7FC0), rounded).astype(np.uint16)
 
 
+_KEPT_BITS = 17
+"""Upper bits of a float32 that decide its rounding to eight bits; the last of them also stands for all the bits below it."""
+
+
 def _to_table(values: NDArray[np.float32], name: str) -> NDArray[np.uint8]:
-    """Rounds to the nearest code of an eight-bit type, ties to the even code."""
+    """Rounds to the nearest code of an eight-bit type, ties to the even code, by looking it up."""
+    import numpy as np
+
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    below = np.uint32(32 - _KEPT_BITS)
+    sticky = (bits & np.uint32((1 << int(below)) - 1)) != 0
+    return np.asarray(_codes_of(name)[(bits >> below) | sticky])
+
+
+@cache
+def _codes_of(name: str) -> NDArray[np.uint8]:
+    """Returns the code for each pattern of upper bits."""
+    import numpy as np
+
+    patterns = np.arange(1 << _KEPT_BITS, dtype=np.uint32) << np.uint32(32 - _KEPT_BITS)
+    with np.errstate(all="ignore"):
+        return _nearest_codes(patterns.view(np.float32), name)
+
+
+def _nearest_codes(values: NDArray[np.float32], name: str) -> NDArray[np.uint8]:
     import numpy as np
 
     table = _table_of(name)
