@@ -122,7 +122,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
 def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
     _refuse_other_layouts(folder)
     visible = [name for name in folder.files if not name.startswith(".")]
-    indexes = [name for name in visible if name.endswith("index.json") and recognise(folder.path / name) == "sharded"]
+    indexes = [name for name in visible if name.endswith("index.json") and _is_index(folder.path / name, recognise)]
     holding = [name for name in visible if not name.endswith(".json") and recognise(folder.path / name)]
     candidates = [name for name in holding if not _COMPANIONS.match(name)] or ([] if indexes else holding)
     if indexes:
@@ -137,6 +137,17 @@ def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
     if len(candidates) > 1:
         raise _several(folder, candidates)
     return folder.path / candidates[0]
+
+
+def _is_index(path: Path, recognise: Recognise) -> bool:
+    """Tells whether a file maps keys to shards; other programs call other things an index."""
+    from intact.containers.shard_index import maps_keys
+    from intact.files.reading import BoundedFile
+
+    if recognise(path) != "sharded":
+        return False
+    with BoundedFile(path) as file:
+        return maps_keys(file)
 
 
 def _named_by(folder: Path, indexes: Iterable[str], name: str) -> bool:

@@ -54,8 +54,11 @@ def is_index(file: BoundedFile) -> bool:
     """Tells whether a file is a JSON document that maps keys to shards."""
     if not file.head(256).lstrip().startswith(b"{") or file.size_bytes > INDEX_LIMIT_BYTES:
         return False
-    if file.path.name.endswith(INDEX_SUFFIX):
-        return True
+    return file.path.name.endswith(INDEX_SUFFIX) or maps_keys(file)
+
+
+def maps_keys(file: BoundedFile) -> bool:
+    """Tells whether there is a map of keys to shards in a file, whatever its name."""
     return re.search(rb'"weight_map"\s*:\s*\{', file.view(0, file.size_bytes)) is not None
 
 

@@ -140,6 +140,14 @@ def test_a_set_whose_shards_have_other_names_is_one_checkpoint(tmp_path: Path) -
         assert set(container.describe().tensors) == {"a", "b"}
 
 
+def test_an_index_of_something_else_is_not_an_index_of_shards(tmp_path: Path) -> None:
+    """Search libraries and data sets write files of that name too."""
+    save_file(WEIGHTS, tmp_path / "model.safetensors")
+    (tmp_path / "faiss.index.json").write_text('{"dimension": 768}')
+    with closing(open_container(tmp_path)) as container:
+        assert container.source.container == "safetensors"
+
+
 def test_a_folder_of_pointers_says_what_they_are(tmp_path: Path) -> None:
     """A clone without git-lfs has the names and not the files."""
     (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n")
