@@ -209,7 +209,7 @@ def _undotted_prefixes(long: Mapping[str, TensorInfo], short: Mapping[str, Tenso
 
 
 def _without_prefix(prefix: str, extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description) -> Affix:
-    pairs = tuple((key, key[len(prefix) :]) for key in extra if key.startswith(prefix) and key[len(prefix) :] in missing)
+    pairs = tuple((prefix + key, key) for key in missing if prefix + key in extra)
     whole = len(pairs) >= DRESSED_UP * len(missing) and all(key in extra for key in found.tensors)
     aside = tuple(key for key in extra if not key.startswith(prefix)) if whole else ()
     rest = {key: key[len(prefix) :] for key in extra if key.startswith(prefix) and len(key) > len(prefix)}
@@ -230,7 +230,7 @@ def _without_collisions(
 
 
 def _with_prefix(prefix: str, extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description) -> Affix:
-    pairs = tuple((key, prefix + key) for key in extra if prefix + key in missing)
+    pairs = tuple((key[len(prefix) :], key) for key in missing if key.startswith(prefix) and key[len(prefix) :] in extra)
     also = _without_collisions({key: prefix + key for key in extra}, pairs, found)
     return Affix(pairs, (), (prefix,), False, (), _same_shapes(pairs, extra, missing), also)
 

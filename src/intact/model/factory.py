@@ -98,7 +98,9 @@ def _attribute(module: ModuleType, dotted: str, place: str) -> Any:
     value: Any = module
     for name in dotted.split("."):
         if not hasattr(value, name):
-            raise ModelError(f"`{place}` has no `{dotted}`", path=str(getattr(module, "__file__", None) or ""), help=_nearest(name, value))
+            raise ModelError(
+                f"`{place}` has no `{dotted}`", path=str(getattr(module, "__file__", None) or ""), help=_nearest(name, value)
+            )
         value = getattr(value, name)
     return value
 

@@ -9,21 +9,27 @@ Source:
 
 from __future__ import annotations
 
-from codecs import escape_decode
 from struct import Struct
 from typing import Any
 
 from intact.containers.pickles.hashing import key_of
+from intact.containers.pickles.lines import (
+    OBJECT_UNITS,
+    float_line,
+    get_line,
+    global_name,
+    int_line,
+    line_at,
+    long_line,
+    put_line,
+    string_line,
+    text_of,
+    unicode_line,
+)
 from intact.containers.pickles.machine import Machine, Operation
 from intact.containers.pickles.whole import append_to, build_on, put_in
 from intact.core.container import Foreign
 
-OBJECT_UNITS = 32
-LINE_LIMIT_BYTES = 1 << 16
-"""Longest line of the text opcodes, which hold names, numbers and memo positions."""
-TEXT_LINE_LIMIT_BYTES = 1 << 28
-NUMBER_LIMIT_DIGITS = 4300
-"""Longest decimal number; longer ones take time that grows with the square (the limit of CPython itself)."""
 VIEW_FROM_BYTES = 1 << 16
 """Byte strings from this length are views of the file instead of copies."""
 
@@ -32,28 +38,6 @@ _UINT = Struct("<I")
 _USHORT = Struct("<H")
 _ULONG = Struct("<Q")
 _DOUBLE = Struct(">d")
-
-
-def _line(m: Machine, at: int, limit: int = LINE_LIMIT_BYTES) -> tuple[bytes, int]:
-    window = 256
-    while True:
-        chunk = bytes(m.data[at : at + window])
-        length = chunk.find(b"\n")
-        if length >= 0:
-            return chunk[:length], at + length + 1
-        if len(chunk) < window:
-            raise m.truncated()
-        if window > limit:
-            raise m.damaged(at, "is followed by a line that does not end")
-        window *= 16
-
-
-def _text(raw: bytes | memoryview) -> str | bytes:
-    """Returns the text of a Python 2 string, the bytes themselves where they are no text."""
-    try:
-        return str(raw, "utf-8")
-    except UnicodeDecodeError:
-        return bytes(raw)
 
 
 def _unicode(m: Machine, at: int, count: int) -> int:
@@ -165,65 +149,20 @@ def _binint1(m: Machine, at: int) -> int:
     return at + 1
 
 
-def _int_line(m: Machine, at: int) -> int:
-    line, at = _line(m, at)
-    m.stack.append({b"00": False, b"01": True}[line] if line in (b"00", b"01") else _number(line))
-    return at
-
-
-def _long_line(m: Machine, at: int) -> int:
-    line, at = _line(m, at)
-    m.stack.append(_number(line.removesuffix(b"L")))
-    return at
-
-
-def _number(line: bytes) -> int:
-    if len(line) > NUMBER_LIMIT_DIGITS:
-        raise ValueError("a number of too many digits")
-    return int(line)
-
-
-def _float_line(m: Machine, at: int) -> int:
-    line, at = _line(m, at)
-    m.stack.append(float(line))
-    return at
-
-
 def _long(m: Machine, at: int, count: int) -> int:
     m.stack.append(int.from_bytes(m.take(at, count), "little", signed=True))
     return at + count
 
 
-def _string_line(m: Machine, at: int) -> int:
-    line, at = _line(m, at, TEXT_LINE_LIMIT_BYTES)
-    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
-        raise ValueError("a string without its quotes")
-    m.stack.append(_text(bytes(escape_decode(line[1:-1])[0])))
-    return at
-
-
-def _unicode_line(m: Machine, at: int) -> int:
-    line, at = _line(m, at, TEXT_LINE_LIMIT_BYTES)
-    m.stack.append(line.decode("raw_unicode_escape"))
-    return at
-
-
 def _string(m: Machine, at: int, count: int) -> int:
     raw = m.take(at, count)
-    m.stack.append(_text(raw))
+    m.stack.append(text_of(raw))
     return at + count
 
 
 def _bytearray(m: Machine, at: int, count: int) -> int:
     m.stack.append(bytearray(m.take(at, count)))
     return at + count
-
-
-def _global(m: Machine, at: int) -> int:
-    module, after = _line(m, at)
-    name, after = _line(m, after)
-    m.stack.append(m.name(module.decode("utf-8"), name.decode("utf-8"), at - 1))
-    return after
 
 
 def _stack_global(m: Machine, at: int) -> int:
@@ -255,8 +194,8 @@ def _newobj_ex(m: Machine, at: int) -> int:
 
 
 def _inst(m: Machine, at: int) -> int:
-    module, after = _line(m, at)
-    name, after = _line(m, after)
+    module, after = line_at(m, at)
+    name, after = line_at(m, after)
     args = tuple(_pop_mark(m))
     m.stack.append(m.call(m.name(module.decode("utf-8"), name.decode("utf-8"), at - 1), args))
     return after
@@ -287,7 +226,7 @@ def _binpersid(m: Machine, at: int) -> int:
 
 
 def _persid(m: Machine, at: int) -> int:
-    line, at = _line(m, at)
+    line, at = line_at(m, at)
     m.stack.append(_persistent(m, line.decode("utf-8")))
     return at
 
@@ -381,12 +320,6 @@ def _tuple3(m: Machine, at: int) -> int:
     return at
 
 
-def _get_line(m: Machine, at: int) -> int:
-    line, at = _line(m, at)
-    m.stack.append(m.memo[_number(line)])
-    return at
-
-
 def _binget(m: Machine, at: int) -> int:
     m.stack.append(m.memo[m.data[at]])
     return at + 1
@@ -395,13 +328,6 @@ def _binget(m: Machine, at: int) -> int:
 def _long_binget(m: Machine, at: int) -> int:
     m.stack.append(m.memo[_UINT.unpack_from(m.data, at)[0]])
     return at + 4
-
-
-def _put_line(m: Machine, at: int) -> int:
-    line, at = _line(m, at)
-    m.memo[_number(line)] = m.stack[-1]
-    m.budget_end -= OBJECT_UNITS
-    return at
 
 
 def _binput(m: Machine, at: int) -> int:
@@ -427,11 +353,11 @@ def _unknown(m: Machine, at: int) -> int:
 _BYTE = Struct("<B")
 _ROWS: dict[bytes, Operation] = {
     b"(": _mark, b".": _stop, b"0": _pop, b"1": _drop_mark, b"2": _dup,
-    b"F": _float_line, b"I": _int_line, b"J": _fixed(_INT), b"K": _binint1, b"L": _long_line, b"M": _fixed(_USHORT),
-    b"N": _push(None), b"P": _persid, b"Q": _binpersid, b"R": _reduce, b"S": _string_line, b"T": _counted(_INT, _string),
-    b"U": _counted(_BYTE, _string), b"V": _unicode_line, b"X": _binunicode,
-    b"a": _append, b"b": _build, b"c": _global, b"d": _dict, b"}": _empty(dict), b"e": _appends, b"g": _get_line,
-    b"h": _binget, b"i": _inst, b"j": _long_binget, b"l": _list, b"]": _empty(list), b"o": _obj, b"p": _put_line,
+    b"F": float_line, b"I": int_line, b"J": _fixed(_INT), b"K": _binint1, b"L": long_line, b"M": _fixed(_USHORT),
+    b"N": _push(None), b"P": _persid, b"Q": _binpersid, b"R": _reduce, b"S": string_line, b"T": _counted(_INT, _string),
+    b"U": _counted(_BYTE, _string), b"V": unicode_line, b"X": _binunicode,
+    b"a": _append, b"b": _build, b"c": global_name, b"d": _dict, b"}": _empty(dict), b"e": _appends, b"g": get_line,
+    b"h": _binget, b"i": _inst, b"j": _long_binget, b"l": _list, b"]": _empty(list), b"o": _obj, b"p": put_line,
     b"q": _binput, b"r": _long_binput, b"s": _setitem, b"t": _tuple, b")": _push(()), b"u": _setitems, b"G": _fixed(_DOUBLE),
     b"\x80": _proto, b"\x81": _reduce, b"\x82": _counted(_BYTE, _extension), b"\x83": _counted(_USHORT, _extension),
     b"\x84": _counted(_INT, _extension), b"\x85": _tuple1, b"\x86": _tuple2, b"\x87": _tuple3,
