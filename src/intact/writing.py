@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from intact.core.wording import some
 from intact.errors import IntactError
 from intact.files.atomic import write_atomically
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     import torch
 
 Format = Literal["safetensors", "torch"]
+
+SAFETENSORS = frozenset({
+    "float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz",
+    "float8_e8m0fnu", "complex64", "bool", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8",
+})  # fmt: skip
+"""Dtypes that safetensors has a name for. Source: `_SIZE` and `_TYPES` in `safetensors/torch.py`, 0.8.0."""
 
 
 def write_checkpoint(
@@ -41,23 +48,52 @@ def write_checkpoint(
         IntactError: The output is the source, exists, or cannot be written.
     """
     target, origin = Path(output), Path(source)
-    if (
-        target.exists()
-        and origin.exists()
-        and (target.samefile(origin) or (origin.is_dir() and target.resolve().is_relative_to(origin.resolve())))
-    ):
-        raise IntactError("the output is the checkpoint itself", path=str(target), help="name another file")
+    if target.exists() and origin.exists() and _belongs_to(target, origin):
+        raise IntactError("the output is the checkpoint itself, or a part of it", path=str(target), help="name another file")
     if not target.parent.is_dir():
         raise IntactError("the folder of the output does not exist", path=str(target.parent))
     chosen = format or ("safetensors" if target.suffix == ".safetensors" else "torch")
-    state = {key: value.detach().clone(memory_format=_contiguous()) for key, value in values.items()}
+    if chosen == "safetensors":
+        _refuse_unwritable(values, target)
+    state = {key: _own(value) for key, value in values.items()}
     write_atomically(target, lambda path: _write(path, state, chosen), overwrite=overwrite)
 
 
-def _contiguous() -> torch.memory_format:
+def _belongs_to(target: Path, origin: Path) -> bool:
+    """Whether an existing file is the checkpoint, in its folder, or, as its shards are, beside its index."""
+    if target.samefile(origin):
+        return True
+    if origin.is_dir():
+        return target.resolve().is_relative_to(origin.resolve())
+    return origin.name.endswith(".index.json") and target.resolve().parent == origin.resolve().parent
+
+
+def _refuse_unwritable(values: Mapping[str, torch.Tensor], target: Path) -> None:
+    """Raises for what safetensors has no form for, before a byte is written."""
     import torch
 
-    return torch.contiguous_format
+    wrong = [
+        key
+        for key, value in values.items()
+        if value.layout != torch.strided or value.is_quantized or str(value.dtype)[6:] not in SAFETENSORS
+    ]
+    if wrong:
+        first = values[wrong[0]]
+        raise IntactError(
+            f"safetensors cannot hold {some(wrong)}: {str(first.layout)[6:]} {str(first.dtype)[6:]}",
+            path=str(target),
+            help="write a torch file: a name that ends in .pth, or --format torch",
+        )
+
+
+def _own(value: torch.Tensor) -> torch.Tensor:
+    """The tensor with just its own bytes, in C order."""
+    import torch
+
+    plain = value.detach().resolve_conj().resolve_neg()
+    if plain.layout != torch.strided or plain.is_quantized:
+        return plain.clone()
+    return plain.clone(memory_format=torch.contiguous_format)
 
 
 def _write(path: Path, state: dict[str, torch.Tensor], chosen: Format) -> None:

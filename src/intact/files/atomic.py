@@ -6,6 +6,7 @@ before the rename removes the temporary file and leaves the target as it was.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -29,7 +30,7 @@ def write_atomically(target: Path, write: Callable[[Path], None], *, overwrite: 
         raise IntactError(
             "the output exists already", path=str(target), help="name another file, or say --force (overwrite=True)"
         )
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         write(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
@@ -37,13 +38,29 @@ def write_atomically(target: Path, write: Callable[[Path], None], *, overwrite: 
         if overwrite:
             os.replace(temporary, target)
         else:
-            os.link(temporary, target)  # unlike a rename, this fails where somebody created the target meanwhile
-            os.unlink(temporary)
+            _put_if_free(temporary, target)
         _sync(target.parent)
     except OSError as error:
         raise IntactError(f"the output cannot be written: {error.strerror or error}", path=str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _put_if_free(temporary: Path, target: Path) -> None:
+    """Gives the file its name unless somebody took that name meanwhile, which a rename alone would not notice."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))  # a file system without links, such as FAT
+        try:
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(target)
+            raise
 
 
 def _sync(path: Path) -> None:
