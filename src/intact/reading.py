@@ -108,7 +108,8 @@ class _Reader:
 
     def _fill(self, node: Any, hollow: Any) -> None:
         if isinstance(node, dict):
-            hollow.update((self._of(key), self._of(value)) for key, value in node.items())
+            for key, value in node.items():
+                hollow[self._of(key)] = self._of(value)  # one by one: `update` of a Counter would count the pairs
             for name, value in getattr(node, "__dict__", {}).items():
                 setattr(hollow, name, self._of(value))
         elif isinstance(node, list):
