@@ -2,7 +2,7 @@
 
 Rules never know of each other. What one step uncovers, the next round explains; "nested and wrapped and in half precision" needs
 no rule of its own. The loop ends because every step that is taken must leave fewer differences, or other ones by a step that is
-taken only once.
+taken twice at most.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from intact.core.rule import Facts, Rule
 
 MOST_ROUNDS = 64
 """More causes than any real checkpoint has; a bound on plugins whose rules undo each other."""
+
+MOST_REPEATS = 2
+"""A step may be due again after a lossy one, as a tie of tensors that were then both kept from the model; more often is a circle."""
 
 Mark = tuple[str, str]
 
@@ -103,7 +106,7 @@ def _acceptable(offer: Finding, facts: Facts, marks: set[Mark], taken: list[Find
         return False
     if offer.step is None:
         return bool(offer.explains) or not any(finding.code == offer.code for finding in taken)
-    if offer.step in [finding.step for finding in taken]:
+    if [finding.step for finding in taken].count(offer.step) >= MOST_REPEATS:
         return False
     if not offer.explains:
         return True
