@@ -21,7 +21,7 @@ MOST_ROUNDS = 64
 """More causes than any real checkpoint has; a bound on plugins whose rules undo each other."""
 
 MOST_REPEATS = 2
-"""A step may be due again after a lossy one, as a tie of tensors that were then both kept from the model; more often is a circle."""
+"""A step may be due again after a lossy one (a tie of tensors that were then both kept from the model); more is a circle."""
 
 Mark = tuple[str, str]
 

@@ -1,4 +1,4 @@
-"""Law: the figures of a cast are what torch's own cast does, on every bit pattern of the small types and on random ones of the others."""
+"""Law: the figures of a cast are what torch's own cast does, on every pattern of the small types and on random ones of the others."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _GENERATOR = torch.Generator().manual_seed(7)
 _EDGES = [0.0, -0.0, 1e6, 1e-9, 65504, 65519, 65520, 448, 464, 465, 2**-9, 2**-10, 2**-24, 2**-25, 2.87, -2.5, 3.4e38, 1e-45]
 _EDGES += [float("inf"), float("-inf"), float("nan"), 16777217.0, 2.0**31, -(2.0**31), 255.0, 256.0, -1.0]
 DTYPES = [
-    "float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int64", "int32", "int16", "int8", "uint8", "bool",
-    "complex64", "complex128",
+    "float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int64", "int32", "int16", "int8", "uint8",
+    "bool", "complex64", "complex128",
 ]  # fmt: skip
 
 
