@@ -1,4 +1,4 @@
-"""Law: the figures of a cast are what torch's own cast does, on every pattern of the small types and on random ones of the others."""
+"""Law: the figures of a cast are what torch's own cast does: every pattern of the small types, random ones of the others."""
 
 from __future__ import annotations
 
