@@ -111,7 +111,7 @@ def set_bytes(rng: random.Random, data: bytes) -> bytes:
 
 def truncate(rng: random.Random, data: bytes) -> bytes:
     """The end is missing, or the begin."""
-    at = rng.randrange(1, len(data))
+    at = rng.randrange(1, max(2, len(data)))
     return data[:at] if rng.random() < 0.8 else data[at:]
 
 

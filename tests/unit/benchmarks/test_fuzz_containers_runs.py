@@ -34,3 +34,45 @@ def test_a_case_can_be_run_again() -> None:
     assert first.returncode == 0, first.stderr[-2000:]
     assert first.stdout == second.stdout
     assert first.stdout.startswith("safetensors:0:17  ")
+
+
+MISBEHAVIOUR = """
+import json, os, signal, sys, tempfile, time
+from pathlib import Path
+from benchmarks import fuzz_containers as fuzz
+from intact.errors import Damaged
+
+def alarm(*_):
+    raise fuzz.TookTooLong
+
+signal.signal(signal.SIGALRM, alarm)
+fuzz.CASE_LIMIT_S, fuzz.CASE_LIMIT_BYTES = 0.2, 50 * 10**6
+watch, target = fuzz.Watch(), Path(tempfile.mkdtemp()) / "written"
+ways = {
+    "traceback": lambda path: [][1],
+    "hang": lambda path: time.sleep(5),
+    "writing": lambda path: target.write_text("x"),
+    "running": lambda path: eval("1 + 1"),
+    "import": lambda path: __import__("this_module_does_not_exist_at_all"),
+    "memory": lambda path: len(b"x" * 10**9) and "read",
+    "nothing": lambda path: "read as pickle",
+}
+failures = {}
+for name, way in ways.items():
+    fuzz.use = way
+    failures[name] = fuzz.judge(Path("case"), 100, watch)[1]
+print(json.dumps(failures))
+"""
+
+
+def test_every_kind_of_misbehaviour_is_noticed() -> None:
+    """A fuzzer that cannot fail proves nothing."""
+    done = subprocess.run([sys.executable, "-c", MISBEHAVIOUR], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    failures = json.loads(done.stdout)
+    assert failures.pop("nothing") == ""
+    assert "IndexError" in failures["traceback"]
+    assert "no answer in 0.2 s" in failures["hang"]
+    assert failures["writing"].startswith("caused open")
+    assert failures["running"].startswith("caused")
+    assert failures["import"]
+    assert "bytes of memory" in failures["memory"]
