@@ -21,7 +21,7 @@ Operation = Callable[["Machine", int], int]
 
 BUDGET_UNITS = 64 << 20
 BUDGET_UNITS_FOR_A_BYTE = 48
-"""An honest pickle of tensors takes about 25 units a byte, one of nothing but empty dicts 33 (measured over the corpus)."""
+"""Of 344 real pickles, the median takes 5 units a byte and the greediest 12; one of nothing but empty dicts takes 33."""
 COLLISION_LIMIT = 1000
 """Most large numbers that may share a hash with another one; by chance it is none."""
 NAMES_IN_ERROR_LIMIT = 20
