@@ -190,7 +190,7 @@ CASES: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
         "file/text-mode-transfer",
         ("carriage return before",),
     ),
-    "noise": (b"\xfe" + random.Random(1).randbytes(500), "file/not-a-checkpoint", ("first bytes", "fe ")),
+    "noise": (b"\xfe" + random.Random(1).randbytes(500), "file/not-a-checkpoint", ("begins with the bytes fe",)),
 }
 
 
@@ -204,7 +204,7 @@ def test_what_is_no_checkpoint_is_named_for_what_it_is(case: str, tmp_path: Path
         open_container(path)
     text = f"{caught.value} {caught.value.evidence}"
     assert caught.value.code == code, text
-    assert all(word in text for word in words if word != "first bytes"), text
+    assert all(word in text for word in words), text
     assert caught.value.path == str(path)
     assert caught.value.help
 
