@@ -46,7 +46,7 @@ CONTAINERS = {
     "torch-legacy": "torch file from before 1.6",
     "torch-tar": "torch tar archive from before 0.1.11",
     "torchscript": "TorchScript archive",
-    "plain-pickle": "plain pickle",
+    "pickle": "plain pickle",
     "dcp": "folder of torch.distributed.checkpoint",
 }
 """Names of formats as people know them; a format that is not here goes by its own name."""
