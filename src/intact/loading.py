@@ -17,8 +17,9 @@ from intact.core.keys import leaf_of, owner_of
 from intact.core.tensor import Placement
 from intact.core.wording import shape_text, some
 from intact.errors import IntactError, LoadRefused, ReadBackFailed
+from intact.model.entries import entries_in, is_extra_state, rebuilt, tensors_in
 from intact.model.equality import holds
-from intact.model.expectation import EXTRA_STATE, tensor_info
+from intact.model.expectation import tensor_info
 from intact.model.snapshot import Snapshot
 from intact.model.state import (
     accepts,
@@ -43,22 +44,24 @@ def load_planned(model: torch.nn.Module, values: Mapping[str, torch.Tensor], fin
 
     Args:
         model: On any device; on the meta device it gets memory on the CPU. Training mode and what requires a gradient stay.
-        values: Key of the model to tensor on the CPU; views of a mapped file are copied, never kept.
+        values: Key of the model to tensor on the CPU; views of a mapped file are copied, never kept. An entry that is no tensor
+            (extra state) may be given whole; the tensors of one that is not given go by their path within it.
         final: The description that the plan arrives at; `placement` says how each value reaches the model.
 
     Raises:
         LoadRefused: The values do not fit the model, or its own loading code raised; it is bit for bit as before.
         ReadBackFailed: The model did not hold the planned values afterwards; it was put back.
     """
-    state = state_of(model)
-    placements = {key: final.tensors[key].placement if key in final.tensors else "copy" for key in values}
-    _refuse_unfit(model, state, values, placements)
-    goal = _goal(state, values, placements)
+    state, entries = state_of(model), entries_in(values)
+    tensors = {**tensors_in(entries), **{key: value for key, value in values.items() if key not in entries}}
+    placements = {key: final.tensors[key].placement if key in final.tensors else "copy" for key in tensors}
+    _refuse_unfit(model, state, tensors, entries, placements)
+    goal = _goal(state, tensors, placements)
     with random_state_kept():
         snapshot = Snapshot(model, state)
         try:
-            _put(model, state, values, placements)
-            _read_back(model, values, goal)
+            _put(model, state, tensors, entries, placements)
+            _read_back(model, tensors, goal)
         except BaseException as error:
             snapshot.restore()
             if isinstance(error, Exception) and not isinstance(error, IntactError):
@@ -87,12 +90,17 @@ def _refused_by_the_model(error: Exception) -> LoadRefused:
 
 
 def _refuse_unfit(
-    model: torch.nn.Module, state: Mapping[str, Any], values: Mapping[str, Any], placements: Mapping[str, Placement]
+    model: torch.nn.Module,
+    state: Mapping[str, Any],
+    values: Mapping[str, torch.Tensor],
+    entries: Mapping[str, Any],
+    placements: Mapping[str, Placement],
 ) -> None:
     """Raises, while nothing has been touched, for what cannot be loaded."""
-    modules, owners = dict(modules_of(model)), _owners(model)
-    problems = list(_problems(state, values, placements, modules, owners))
-    left = [key for key, value in state.items() if _is_tensor(value) and key not in values and leaf_of(key) != EXTRA_STATE]
+    held = tensors_in(state)
+    problems = list(_problems(held, values, placements, dict(modules_of(model)), _owners(model)))
+    problems += [f"the model has no entry `{key}`" for key in entries if key not in state]
+    left = [key for key in held if key not in values and not is_extra_state(key)]
     if left:
         problems.append(f"there is no value for {some(left)}")
     if problems:
@@ -101,19 +109,19 @@ def _refuse_unfit(
 
 
 def _problems(
-    state: Mapping[str, Any],
-    values: Mapping[str, Any],
+    state: Mapping[str, torch.Tensor],
+    values: Mapping[str, torch.Tensor],
     placements: Mapping[str, Placement],
     modules: Mapping[str, torch.nn.Module],
     owners: Owners,
 ) -> Iterator[str]:
     for key, value in values.items():
         held = state.get(key)
-        if leaf_of(key) == EXTRA_STATE:
+        if is_extra_state(key):
             continue
         if held is None and placements[key] == "register":
             yield from _unregistrable(key, modules.get(owner_of(key)))
-        elif not _is_tensor(held):
+        elif held is None:
             yield f"the model has no tensor `{key}`"
         elif placements[key] != "copy" and id(held) not in owners:
             yield f"no module of the model owns `{key}`, so that it cannot be replaced"
@@ -145,7 +153,11 @@ def _owners(model: torch.nn.Module) -> Owners:
 
 
 def _put(
-    model: torch.nn.Module, state: Mapping[str, Any], values: Mapping[str, Any], placements: Mapping[str, Placement]
+    model: torch.nn.Module,
+    state: Mapping[str, Any],
+    values: Mapping[str, torch.Tensor],
+    entries: Mapping[str, Any],
+    placements: Mapping[str, Placement],
 ) -> None:
     before = _storages(_registered(model))
     _materialize({key: state[key] for key in values if _is_tensor(state.get(key))}, values, _owners(model))
@@ -156,7 +168,7 @@ def _put(
             _register(modules[owner_of(key)], leaf_of(key), value, _device_of(model))
         elif placements[key] != "copy":
             _replace(state[key], value, owners, memory)
-    _load(model, state, values)
+    _load(model, state, values, entries)
     _own_memory(model, _storages(values.values()) - before)
 
 
@@ -211,10 +223,16 @@ def _device_of(model: torch.nn.Module) -> torch.device:
     return next(devices, torch.device("cpu"))
 
 
-def _load(model: torch.nn.Module, state: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+def _load(
+    model: torch.nn.Module, state: Mapping[str, Any], values: Mapping[str, torch.Tensor], entries: Mapping[str, Any]
+) -> None:
     """Lets the model load itself; keys and versions are those of the model, so that no migration of old formats starts."""
-    own = {key: value for key, value in state.items() if not _is_tensor(value) and leaf_of(key) != EXTRA_STATE}
-    given: OrderedDict[str, Any] = OrderedDict({**own, **values})
+    kept = {key: value for key, value in entries_in(state).items() if key not in entries}
+    within = set(tensors_in({**kept, **entries})) - set(state)
+    values = {key: value.clone() if key in within or is_extra_state(key) else value for key, value in values.items()}
+    made = {key: rebuilt(key, value, values) for key, value in {**kept, **entries}.items()}
+    own = {key: value for key, value in made.items() if value is not kept.get(key, made) or not is_extra_state(key)}
+    given: OrderedDict[str, Any] = OrderedDict({**own, **{key: value for key, value in values.items() if key not in within}})
     if hasattr(state, "_metadata"):
         object.__setattr__(given, "_metadata", state._metadata)
     model.load_state_dict(given, **({"strict": False} if accepts(model.load_state_dict, "strict") else {}))
@@ -241,17 +259,16 @@ def _storages(tensors: Iterable[Any]) -> set[int]:
     return {address for tensor in tensors if _is_tensor(tensor) and (address := storage_address(tensor))}
 
 
-def _goal(state: Mapping[str, Any], values: Mapping[str, Any], placements: Mapping[str, Placement]) -> _Goal:
-    own = {
-        key for key, held in state.items() if _is_tensor(held) and placements.get(key) == "copy" and leaf_of(key) != EXTRA_STATE
-    }
-    dtypes = {key: state[key].dtype if key in own else value.dtype for key, value in values.items() if _is_tensor(value)}
-    return _Goal(dtypes, ties_of({key: held for key, held in state.items() if key in values and _is_tensor(held)}))
+def _goal(state: Mapping[str, Any], values: Mapping[str, torch.Tensor], placements: Mapping[str, Placement]) -> _Goal:
+    held = {key: tensor for key, tensor in tensors_in(state).items() if key in values}
+    own = {key for key in held if placements[key] == "copy" and not is_extra_state(key)}
+    dtypes = {key: held[key].dtype if key in own else value.dtype for key, value in values.items()}
+    return _Goal(dtypes, ties_of(held))
 
 
-def _read_back(model: torch.nn.Module, values: Mapping[str, Any], goal: _Goal) -> None:
+def _read_back(model: torch.nn.Module, values: Mapping[str, torch.Tensor], goal: _Goal) -> None:
     """Raises where the model does not hold just what was planned, or where tied keys are tied no more."""
-    after = state_of(model)
+    after = tensors_in(state_of(model))
     wrong = [key for key, dtype in goal.dtypes.items() if not holds(after.get(key), values[key], dtype)]
     if wrong:
         raise ReadBackFailed(

@@ -16,14 +16,15 @@ from intact.core.description import Description
 from intact.core.tensor import Placement, TensorInfo
 from intact.errors import LoadRefused, ReadBackFailed
 from intact.loading import load_planned
+from intact.model.entries import tensors_in
 from intact.model.expectation import expect
 
 State = dict[str, torch.Tensor]
 
 
 def state_of(model: nn.Module) -> State:
-    """Returns copies of the tensors of a state dict."""
-    return {key: value.detach().clone() for key, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    """Returns copies of the tensors of a state dict, those within its entries included."""
+    return {key: value.detach().clone() for key, value in tensors_in(model.state_dict()).items()}
 
 
 def described(values: State, **placements: Placement) -> Description:
@@ -119,7 +120,7 @@ def test_a_model_of_any_make_holds_the_values_afterwards(build: Callable[[], nn.
     torch.manual_seed(2)
     model = build()
     load(model, values)
-    after = model.state_dict()
+    after = tensors_in(model.state_dict())
     assert all(torch.equal(after[key], value) for key, value in values.items())
 
 
@@ -243,6 +244,54 @@ def test_extra_state_that_is_a_tensor_goes_to_its_setter() -> None:
     model, values = Stateful(), {**state_of(nn.Linear(2, 2)), "_extra_state": torch.arange(7.0)}
     load(model, values)
     assert torch.equal(model.history, torch.arange(7.0))
+
+
+class Counting(nn.Linear):
+    """Keeps plain data and a tensor within it as extra state."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+        self.kept: dict[str, Any] = {"step": 0, "history": [torch.zeros(1)]}
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return self.kept
+
+    def set_extra_state(self, state: Any) -> None:
+        self.kept = state
+
+
+def test_extra_state_may_be_given_whole() -> None:
+    """Plain data and tensors of any shape, in one go."""
+    model, values = Counting(), state_of(nn.Linear(2, 2))
+    load_planned(model, {**values, "_extra_state": {"step": 7, "history": [torch.ones(3)]}}, described(values))  # type: ignore[dict-item]
+    assert model.kept["step"] == 7
+    assert torch.equal(model.kept["history"][0], torch.ones(3))
+
+
+def test_a_tensor_within_extra_state_goes_by_its_path() -> None:
+    """What is not given stays as the model has it; what is not given at all is not touched."""
+    model = Counting()
+    load(model, {**state_of(nn.Linear(2, 2)), "_extra_state.history[0]": torch.ones(3)})
+    assert torch.equal(model.kept["history"][0], torch.ones(3))
+    assert model.kept["step"] == 0
+    before = model.kept
+    load(model, state_of(nn.Linear(2, 2)))
+    assert model.kept is before
+
+
+def test_an_entry_that_the_model_lacks_is_refused() -> None:
+    """Nothing would take it."""
+    with pytest.raises(LoadRefused, match="the model has no entry `_extra_state`"):
+        load_planned(nn.Linear(2, 2), {**state_of(nn.Linear(2, 2)), "_extra_state": {"a": 1}}, Description())  # type: ignore[dict-item]
+
+
+def test_a_quantized_layer_computes_as_its_source() -> None:
+    """Its weight is packed into an object that only its own loading code can fill."""
+    build = quietly(lambda: torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(3, 3)), {nn.Linear}))  # type: ignore[no-untyped-call]
+    source, model, x = build(), build(), torch.randn(2, 3)
+    assert not torch.equal(source(x), model(x))
+    load(model, state_of(source))
+    assert torch.equal(source(x), model(x))
 
 
 def test_versions_of_the_model_go_with_the_values() -> None:

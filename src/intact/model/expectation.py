@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from intact.core.description import Description, Extra, ModuleInfo, Plain
 from intact.core.keys import leaf_of, owner_of
 from intact.core.tensor import Role, TensorInfo
+from intact.model.entries import entries_in, is_extra_state, tensors_in
 from intact.model.hyperparameters import Cache, hyperparameters_of
 from intact.model.lazy_names import lazy_names_of
 from intact.model.state import modules_of, state_of, tensors_of, ties_of
@@ -21,9 +22,6 @@ from intact.model.state import modules_of, state_of, tensors_of, ties_of
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-EXTRA_STATE = "_extra_state"
-"""What `torch.nn.Module.state_dict` calls the entry that `get_extra_state` gives; torch `nn/modules/module.py`, 2.13."""
 
 _NO_HYPERPARAMETERS: Mapping[str, Plain] = MappingProxyType({})
 
@@ -37,18 +35,16 @@ def expect(model: torch.nn.Module) -> Description:
     Raises:
         ModelError: Its own `state_dict` raises.
     """
-    import torch
-
     state, modules = state_of(model), list(modules_of(model))
-    held = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    held = tensors_in(state)
     roles = _roles(module for _, module in modules)
     return Description(
         tensors={key: tensor_info(key, tensor, roles.get(id(tensor))) for key, tensor in held.items()},
         ties=ties_of(held),
         modules=_modules(modules),
-        extras=tuple(_extra(key, value) for key, value in state.items() if key not in held and leaf_of(str(key)) != EXTRA_STATE),
+        extras=tuple(_extra(key, value) for key, value in entries_in(state).items() if not is_extra_state(key)),
         absent=_absent(modules, held),
-        extra_state=tuple(str(key) for key in state if leaf_of(str(key)) == EXTRA_STATE),
+        extra_state=tuple(str(key) for key in state if is_extra_state(str(key))),
         metadata=_versions(getattr(state, "_metadata", None)),
     )
 
@@ -65,7 +61,7 @@ def tensor_info(key: str, tensor: torch.Tensor, role: Role | None = None) -> Ten
         () if lazy else tuple(tensor.shape),
         role or _role_of(tensor),
         "strided" if lazy else _layout(tensor),
-        lazy=lazy or leaf_of(key) == EXTRA_STATE,
+        lazy=lazy or is_extra_state(key),
         device=_device_name(tensor.device),
     )
 

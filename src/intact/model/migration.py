@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from intact.core.description import Description
 from intact.core.rule import Migration
 from intact.core.tensor import TensorInfo
+from intact.model.entries import entries_in, is_extra_state, rebuilt, tensors_in
 from intact.model.snapshot import Snapshot
 from intact.model.state import accepts, modules_of, random_state_kept, short, state_of, tensors_of
 
@@ -148,9 +149,11 @@ def _meta_tensors(infos: Iterable[TensorInfo], shapes: Mapping[str, torch.Size])
 
 
 def _load(trial: _Trial, found: Description) -> None:
-    extras = {extra.path for extra in found.extras}
-    own = {key: value for key, value in state_of(trial.twin).items() if key in extras and not _is_tensor(value)}
-    given: OrderedDict[str, Any] = OrderedDict({**trial.given, **own})
+    state = state_of(trial.twin)
+    own = {key: rebuilt(key, value, trial.given) for key, value in entries_in(state).items() if not is_extra_state(key)}
+    within = set(tensors_in(state)) - set(state)
+    whole = {key: t for key, t in trial.given.items() if key in state or not (key in within or is_extra_state(key))}
+    given: OrderedDict[str, Any] = OrderedDict({**whole, **own})
     if found.metadata:
         versions = {path: {"version": version} for path, version in found.metadata.items()}
         object.__setattr__(given, "_metadata", versions)

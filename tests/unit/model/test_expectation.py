@@ -205,7 +205,9 @@ def test_dynamically_quantized_modules_are_described() -> None:
     """Their state dict holds packed objects beside two tensors."""
     model = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(3, 3)), {nn.Linear})  # type: ignore[no-untyped-call]
     description = expect(model)
-    assert set(description.tensors) == {"0.scale", "0.zero_point"}
+    packed = "0._packed_params._packed_params"
+    assert set(description.tensors) == {"0.scale", "0.zero_point", f"{packed}[0]", f"{packed}[1]"}
+    assert (description.tensors[f"{packed}[0]"].dtype, description.tensors[f"{packed}[0]"].layout) == ("qint8", "quantized")
     assert {extra.path for extra in description.extras} == {"0._packed_params.dtype", "0._packed_params._packed_params"}
 
 
