@@ -166,7 +166,7 @@ def explain(code: str) -> str:
 
     (known,) = _known((code,))
     if known not in PAGES:
-        raise IntactError(f"{known} has no page yet: no rule of this version reports it", code=known)
+        raise IntactError(f"{known} has no page yet: nothing in this version reports it", code=known)
     return f"{known}: {PAGES[known].strip()}\n"
 
 

@@ -1,15 +1,17 @@
-"""The circle of a code: in the table, with a rule or a reader that emits it, and with a page where a rule stands behind it."""
+"""The circle of a code: in the table, with a rule or a reader that emits it, and with a page that explains it."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from intact.core.codes import CODES
-from intact.rules import PAGES, RULES
+from intact.rules import PAGES, READER_PAGES, RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src" / "intact"
@@ -52,14 +54,14 @@ def test_a_rule_stands_in_the_table_once_for_each_phase() -> None:
     assert len(rows) == len(set(rows))
 
 
-def test_every_file_of_a_rule_is_in_the_table_of_rules() -> None:
-    """A rule that no row names is never asked."""
+def test_every_file_of_a_rule_is_in_a_table() -> None:
+    """A rule that no row names is never asked, and a page that no row names is never read."""
     files = {
         f"{path.parent.name}/{path.stem.replace('_', '-')}"
         for path in (SRC / "rules").glob("*/*.py")
         if not path.stem.startswith("_")
     }
-    assert files == {rule.code for rule in RULES}
+    assert files == {rule.code for rule in RULES} | set(READER_PAGES)
 
 
 @pytest.mark.parametrize("path", sorted((SRC / "rules").glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -72,7 +74,42 @@ def test_a_rule_emits_its_own_code_only(path: Path) -> None:
         assert set(re.findall(r'(?:Finding\(\s*|code=)["\']([a-z]+/[a-z0-9-]+)["\']', text)) <= {code}
 
 
-def test_every_rule_has_a_page() -> None:
+def emitted_by_readers() -> set[str]:
+    """Returns every code that a source file other than a rule or the table names."""
+    return {code for code, files in emitted().items() if any(not file.startswith("rules/") for file in files)}
+
+
+def test_every_code_that_anything_emits_has_a_page() -> None:
     """`intact explain` has to answer for whatever a report names."""
-    assert set(PAGES) == {rule.code for rule in RULES}
-    assert all(PAGES.values())
+    assert emitted_by_readers() <= set(PAGES)
+    assert {rule.code for rule in RULES} <= set(PAGES)
+
+
+def test_every_page_of_the_readers_has_a_reader_that_emits_its_code() -> None:
+    """A page that nothing leads to is read by nobody, and says what is not so."""
+    assert set(READER_PAGES) <= emitted_by_readers()
+
+
+def test_a_code_has_one_page() -> None:
+    """Where a rule reports it too, the page stands in the file of the rule."""
+    assert not set(READER_PAGES) & {rule.code for rule in RULES}
+    assert len(PAGES) == len(set(PAGES))
+    assert all(PAGES[code].strip() for code in PAGES)
+
+
+def test_a_code_without_a_page_is_not_among_the_pages() -> None:
+    """It is asked for by name, and the answer to an unknown one is a sentence of its own."""
+    assert "state/step-mismatch" not in PAGES
+    with pytest.raises(KeyError):
+        PAGES["state/step-mismatch"]
+
+
+def test_a_page_of_the_readers_is_loaded_when_it_is_asked_for() -> None:
+    """Every check imports the rules, and few people read pages."""
+    loaded = "{name for name in sys.modules if name.startswith('intact.rules.file.')}"
+    code = (
+        f"import sys; from intact.rules import PAGES; assert 'file/empty' in PAGES and not {loaded}; "
+        f"PAGES['file/empty']; print(*{loaded})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["intact.rules.file.empty"]

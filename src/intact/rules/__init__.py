@@ -1,6 +1,13 @@
-"""The rules, in the order in which explanations of equal merit are preferred: what undoes wrappings first, plain names last."""
+"""The rules, in the order in which explanations of equal merit are preferred: what undoes wrappings first, plain names last.
+
+Beside them the pages: a code that a rule reports has its page in the file of the rule, and a code that is reported while a file
+is opened or read has one in a file of its own, which is imported when somebody asks for it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 
 from intact.core.rule import Rule
 from intact.rules.arch import (
@@ -60,5 +67,58 @@ RULES: tuple[Rule, ...] = (
 )
 """Every rule, once for each phase it takes part in."""
 
-PAGES: dict[str, str] = {rule.code: rule.page for rule in RULES}
-"""Code to its page, for every code that a rule reports."""
+READER_PAGES: Mapping[str, str] = {
+    code: f"intact.rules.{code.replace('/', '.').replace('-', '_')}"
+    for code in (
+        "file/bad-header",
+        "file/dangling-link",
+        "file/empty",
+        "file/exported-program",
+        "file/foreign-format",
+        "file/index-mismatch",
+        "file/lfs-pointer",
+        "file/missing-shard",
+        "file/mixed-shards",
+        "file/not-a-checkpoint",
+        "file/several-checkpoints",
+        "file/storage-bounds",
+        "file/text-mode-transfer",
+        "file/torchscript-archive",
+        "file/trailing-bytes",
+        "file/truncated",
+        "file/unpacked-archive",
+        "file/web-page",
+        "file/wrapped-archive",
+        "safety/archive-bomb",
+        "safety/path-traversal",
+        "version/needs-newer-torch",
+    )
+}
+"""Code to the module whose docstring is its page, for every code that is reported while a file is opened or read."""
+
+
+class _Pages(Mapping[str, str]):
+    """Code to its page: those of rules are at hand, the others are imported one by one."""
+
+    def __init__(self) -> None:
+        self._of_rules = {rule.code: rule.page for rule in RULES}
+
+    def __getitem__(self, code: str) -> str:
+        """Returns the page of a code."""
+        return self._of_rules[code] if code in self._of_rules else import_module(READER_PAGES[code]).__doc__ or ""
+
+    def __iter__(self) -> Iterator[str]:
+        """All codes that have one, those of rules first."""
+        return iter((*self._of_rules, *READER_PAGES))
+
+    def __len__(self) -> int:
+        """How many codes have one."""
+        return len(self._of_rules) + len(READER_PAGES)
+
+    def __contains__(self, code: object) -> bool:
+        """Whether a code has one; nothing is imported for it."""
+        return code in self._of_rules or code in READER_PAGES
+
+
+PAGES: Mapping[str, str] = _Pages()
+"""Code to its page, for every code that anything reports."""
