@@ -151,7 +151,7 @@ def edit_text(rng: random.Random, data: bytes) -> bytes:
     changed = data[: run.start()] + new + data[run.end() :]
     if len(data) > 9 and data[8:9] == b"{" and rng.random() < 0.9:
         length = int.from_bytes(data[:8], "little") + len(new) - len(run.group())
-        changed = max(length, 0).to_bytes(8, "little") + changed[8:]
+        changed = min(max(length, 0), 2**64 - 1).to_bytes(8, "little") + changed[8:]
     return changed
 
 
