@@ -47,7 +47,7 @@ _ROWS = (
     Dtype("float8_e5m2", 8, "float", 3, (-16, 15)),
     Dtype("float8_e5m2fnuz", 8, "float", 3, (-17, 15)),
     Dtype("float8_e8m0fnu", 8, "float", 1, (-127, 127)),
-    Dtype("float4_e2m1fn_x2", 8, "float", 2, (-1, 2)),
+    Dtype("float4_e2m1fn_x2", 8, "quantized", 2),  # two numbers in one element, and torch casts neither
     Dtype("complex128", 128, "complex", 53, (-1074, 1023)),
     Dtype("complex64", 64, "complex", 24, (-149, 127)),
     Dtype("complex32", 32, "complex", 11, (-24, 15)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from intact.core.description import Description
 from intact.core.plan import Values
+from intact.errors import LoadRefused
 from intact.repairs import fields
 from intact.repairs.ties import regrouped
 
@@ -36,8 +37,6 @@ class Cast:
 
         A key without a value is passed over: it is not read where a later step puts another tensor in its place.
         """
-        import torch
-
         cast = dict(values)
         done: dict[tuple[int, str], Any] = {}
         for key, dtype in self.pairs:
@@ -45,7 +44,7 @@ class Cast:
                 continue
             mark = (id(values[key]), dtype)
             if mark not in done:
-                done[mark] = values[key].to(getattr(torch, dtype))
+                done[mark] = _cast(key, values[key], dtype)
             cast[key] = done[mark]
         return cast
 
@@ -57,3 +56,18 @@ class Cast:
     def from_dict(cls, data: Mapping[str, Any]) -> Cast:
         """Returns the step that `to_dict` wrote."""
         return cls(fields.text_pairs(data, "dtypes"), fields.flag(data, "lossless"))
+
+
+def _cast(key: str, value: Any, dtype: str) -> Any:
+    """Returns one tensor in another dtype.
+
+    Raises:
+        LoadRefused: This torch has no such dtype, or cannot cast between the two.
+    """
+    import torch
+
+    try:
+        return value.to(getattr(torch, dtype))
+    except (RuntimeError, AttributeError) as error:
+        given = str(value.dtype).removeprefix("torch.")
+        raise LoadRefused(f"`{key}`: this torch cannot cast {given} to {dtype}; nothing was changed") from error
