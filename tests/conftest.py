@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,13 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert text + "\n" == path.read_text(encoding="utf-8")
 
     return compare
+
+
+@pytest.fixture(autouse=True)
+def _no_module_of_another_test() -> Iterator[None]:
+    """Forgets modules that a test wrote and imported: the next one may write another file of the same name."""
+    yield
+    folder = str(Path(tempfile.gettempdir()).resolve())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(folder):
+            del sys.modules[name]
