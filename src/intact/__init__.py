@@ -9,13 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intact.api import check, explain, inspect, load_into, read, repair
+    from intact.api import audit, check, explain, inspect, load, load_into, load_program, read, repair, save, seal, verify
     from intact.core.container import Foreign
     from intact.core.finding import Finding
     from intact.core.plan import Plan
     from intact.core.report import Report
     from intact.errors import (
         CannotRead,
+        CheckpointWarning,
         Damaged,
         IntactError,
         LoadRefused,
@@ -25,9 +26,16 @@ if TYPE_CHECKING:
         ReadBackFailed,
         TooLarge,
     )
+    from intact.guarding import guard
+    from intact.management import CheckpointManager
+    from intact.model.recording import Recorded, recorded
+    from intact.model.rng import rng
+    from intact.model.trust import register
 
 _HOME = {
     "CannotRead": "intact.errors",
+    "CheckpointManager": "intact.management",
+    "CheckpointWarning": "intact.errors",
     "Damaged": "intact.errors",
     "Finding": "intact.core.finding",
     "Foreign": "intact.core.container",
@@ -38,19 +46,32 @@ _HOME = {
     "NotACheckpoint": "intact.errors",
     "Plan": "intact.core.plan",
     "ReadBackFailed": "intact.errors",
+    "Recorded": "intact.model.recording",
     "Report": "intact.core.report",
     "TooLarge": "intact.errors",
+    "audit": "intact.api",
     "check": "intact.api",
     "explain": "intact.api",
+    "guard": "intact.guarding",
     "inspect": "intact.api",
+    "load": "intact.api",
     "load_into": "intact.api",
+    "load_program": "intact.api",
     "read": "intact.api",
+    "recorded": "intact.model.recording",
+    "register": "intact.model.trust",
     "repair": "intact.api",
+    "rng": "intact.model.rng",
+    "save": "intact.api",
+    "seal": "intact.api",
+    "verify": "intact.api",
 }
 
 __version__ = "0.1.0"
 __all__ = [
     "CannotRead",
+    "CheckpointManager",
+    "CheckpointWarning",
     "Damaged",
     "Finding",
     "Foreign",
@@ -61,14 +82,25 @@ __all__ = [
     "NotACheckpoint",
     "Plan",
     "ReadBackFailed",
+    "Recorded",
     "Report",
     "TooLarge",
+    "audit",
     "check",
     "explain",
+    "guard",
     "inspect",
+    "load",
     "load_into",
+    "load_program",
     "read",
+    "recorded",
+    "register",
     "repair",
+    "rng",
+    "save",
+    "seal",
+    "verify",
 ]
 
 

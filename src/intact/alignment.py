@@ -85,10 +85,20 @@ def find_place(found: Description, expected: Description, at: str | None = None)
     deepest.sort(key=natural_order)
     raw = [place for place in deepest if not says_averaged(place)]
     averaged = tuple(place for place in deepest if says_averaged(place)) if raw else ()
-    chosen = raw or deepest
+    chosen = _different(raw or deepest, found, places)
     if len(chosen) > 1:
         return Placing(None, tuple(chosen), averaged)
     return Placing(chosen[0], tuple(chosen), averaged, _deeper(places, chosen[0], expected))
+
+
+def _different(chosen: list[str], found: Description, places: Mapping[str, list[TensorInfo]]) -> list[str]:
+    """The places that hold other memory than a place before them: of two names for the same tensors either will do."""
+    if len(chosen) < 2:
+        return chosen
+    memory = {key: group[0] for group in found.ties for key in group}
+    contents = {place: frozenset((relative(t.key, place), memory.get(t.key, t.key)) for t in places[place]) for place in chosen}
+    shortest = {contents[place]: place for place in sorted(chosen, key=len, reverse=True)}
+    return [place for place in chosen if shortest[contents[place]] == place]
 
 
 def _places(found: Description) -> dict[str, list[TensorInfo]]:

@@ -9,6 +9,8 @@ IntactError                      base of everything below; carries code, path an
 ├── ReadBackFailed               the model did not hold the planned values afterwards; it was put back
 ├── ModelError                   the user's own model factory cannot be used
 └── MissingDependency            an optional library is needed; says which extra to install
+
+CheckpointWarning                a load that worked, and is probably not what was meant; carries the report
 """
 
 from __future__ import annotations
@@ -93,3 +95,15 @@ class ModelError(IntactError):
 
 class MissingDependency(IntactError):
     """An optional library is needed for what was asked."""
+
+
+class CheckpointWarning(UserWarning):
+    """A load worked, and something is probably not what was meant.
+
+    Attributes:
+        report: What was found.
+    """
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intact.containers import open_container
 from intact.core.collecting import collector_paused
 from intact.core.container import Container
 from intact.core.description import Description, Source
+from intact.core.finding import Finding
 from intact.core.report import VERDICTS, Report, Target, verdict_of
 from intact.core.rule import Facts, Migration
 from intact.diagnosis import Diagnosis, diagnose
-from intact.errors import CannotRead, IntactError, LoadRefused, ModelError
+from intact.environments import environments_of
+from intact.errors import CannotRead, Damaged, IntactError, LoadRefused, ModelError
 from intact.files.reading import size_on_disk
 from intact.outlook import finding_of, notes_of
+from intact.pinning import held_against
 from intact.rules import RULES
+from intact.verification import checked, findings_of, unsealed, unusable, verify_beside, verify_container
 
 if TYPE_CHECKING:
     import torch
@@ -40,11 +46,13 @@ class Examination:
         report: What the user hears.
         container: The open checkpoint; None where it could not be opened.
         diagnosis: Findings, plan and the description it arrives at; None where it could not be opened.
+        verified: Whether every byte was held against a digest, and agreed.
     """
 
     report: Report
     container: Container | None = None
     diagnosis: Diagnosis | None = None
+    verified: bool = False
 
     @property
     def open_container(self) -> Container:
@@ -101,7 +109,58 @@ def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None
         return Examination(_unreadable(path, model, error))
     facts = facts_of(container, found, model, at)
     diagnosis = diagnose(facts, RULES)
-    return Examination(_report(container, facts, diagnosis, model), container, diagnosis)
+    held = _held_against_digests(container)
+    report = _report(container, facts, diagnosis, model, held)
+    return Examination(report, container, diagnosis, held.sealed and not held.findings)
+
+
+def verified_report(path: PathLike, expect: str | None = None) -> Report:
+    """Returns whether every byte of a checkpoint is as it was sealed.
+
+    Raises:
+        CannotRead: There is nothing at that path, or it may not be read.
+    """
+    try:
+        container = open_container(path)
+    except CannotRead as error:
+        if not error.code:
+            raise
+        return _unreadable(path, None, error)
+    try:
+        held = _held_against_digests(container)
+        pinned = held_against(held.source, expect) if expect is not None else ()
+        unverified = () if held.sealed or held.findings or expect is not None else (unsealed(held.source),)
+        findings = (*notes_of(container), *held.findings, *pinned, *unverified)
+        return Report(held.source, None, findings, found=container.describe())
+    except Damaged as error:
+        return _unreadable(path, None, error)
+    finally:
+        container.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What came of holding a checkpoint against digests.
+
+    Attributes:
+        source: With how much was held against them.
+        findings: The damage, or why they could not be used.
+        sealed: Whether there are any.
+    """
+
+    source: Source
+    findings: tuple[Finding, ...]
+    sealed: bool
+
+
+def _held_against_digests(container: Container) -> _Held:
+    try:
+        verified = verify_container(container)
+    except CannotRead as error:
+        finding = finding_of(error, "error") if error.code else unusable(error)
+        return _Held(container.source, (finding,), True)
+    damage = findings_of(verified, container.source, getattr(container, "aliases", {}).items())
+    return _Held(checked(container.source, verified), tuple(damage), verified.sealed)
 
 
 def facts_of(container: Container, found: Description, model: torch.nn.Module | None, at: str | None) -> Facts:
@@ -129,6 +188,7 @@ def facts_of(container: Container, found: Description, model: torch.nn.Module | 
         same_bytes=lru_cache(maxsize=None)(lambda a, b: equal_bytes(container, a, b)),
         migrate=lambda description: _migrate(model, description),
         has_model=model is not None,
+        environments=environments_of(container, model),
     )
 
 
@@ -166,15 +226,20 @@ def _holds(container: Container, model: torch.nn.Module | None, source: str, dty
 def _unreadable(path: PathLike, model: torch.nn.Module | None, error: CannotRead) -> Report:
     source = Source(os.fspath(path), "", size_on_disk(path))
     target = Target(type(model).__name__, len(_expected(model).tensors)) if model is not None else None
-    return Report(source, target, (finding_of(error, "error"),))
+    damage: tuple[Finding, ...] = ()
+    with suppress(CannotRead):  # the seal beside it is one more witness, not needed
+        damage = tuple(findings_of(verify_beside(Path(path)), source))
+    return Report(source, target, (finding_of(error, "error"), *damage))
 
 
-def _report(container: Container, facts: Facts, diagnosis: Diagnosis, model: torch.nn.Module | None) -> Report:
-    findings = sorted((*notes_of(container), *diagnosis.findings), key=lambda f: -VERDICTS.index(verdict_of((f,))))
+def _report(container: Container, facts: Facts, diagnosis: Diagnosis, model: torch.nn.Module | None, held: _Held) -> Report:
+    findings = sorted(
+        (*notes_of(container), *held.findings, *diagnosis.findings), key=lambda f: -VERDICTS.index(verdict_of((f,)))
+    )
     target = Target(type(model).__name__, len(facts.expected.tensors)) if model is not None else None
     matched = _matched(facts, diagnosis)
     return Report(
-        container.source,
+        held.source,
         target,
         tuple(findings),
         diagnosis.plan,

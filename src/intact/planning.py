@@ -31,7 +31,7 @@ def refuse_unless_allowed(report: Report, diagnosis: Diagnosis | None, allow: It
     path = report.source.path
     if diagnosis is None:
         raise LoadRefused(f"the checkpoint is {report.verdict}; nothing was changed", path=path, report=report)
-    stuck = [f.code for f in diagnosis.findings if f.severity == "error" and f.step is None]
+    stuck = [f.code for f in (*report.findings, *diagnosis.findings) if f.severity == "error" and f.step is None]
     if stuck or diagnosis.open:
         raise LoadRefused("no plan loads this checkpoint; nothing was changed", path=path, report=report)
     allowed = set(allow)

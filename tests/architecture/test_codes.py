@@ -99,9 +99,9 @@ def test_a_code_has_one_page() -> None:
 
 def test_a_code_without_a_page_is_not_among_the_pages() -> None:
     """It is asked for by name, and the answer to an unknown one is a sentence of its own."""
-    assert "state/step-mismatch" not in PAGES
+    assert "state/no-such-cause" not in PAGES
     with pytest.raises(KeyError):
-        PAGES["state/step-mismatch"]
+        PAGES["state/no-such-cause"]
 
 
 def test_a_page_of_the_readers_is_loaded_when_it_is_asked_for() -> None:

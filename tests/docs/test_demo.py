@@ -24,7 +24,7 @@ def printed() -> list[str]:
 
 def test_every_scene_ends_with_the_original_embedding(printed: list[str]) -> None:
     """The promise is the same model, and not a message."""
-    assert printed[-1] == "# 3 of 3 scenes ended with the original's embedding, bit for bit"
+    assert printed[-1] == "# 4 of 4 scenes ended with the original's embedding, bit for bit"
 
 
 def test_the_readme_shows_what_the_demo_prints(printed: list[str]) -> None:

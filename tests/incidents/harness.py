@@ -16,7 +16,12 @@ import intact
 
 CASES = Path(__file__).resolve().parent / "cases"
 LOADS = {"intact", "suspect", "repairable"}
-VERBS_OF = {"save": ("audit",), "behaviour": ("save", "check"), "load": ("check", "load_into")}
+VERBS_OF = {
+    "save": ("audit",),
+    "behaviour": ("save", "check"),
+    "load": ("check", "load_into"),
+    "resume": ("save", "check", "load_into"),
+}
 
 
 def case_paths() -> list[Path]:
@@ -50,8 +55,32 @@ def shortfalls(case: ModuleType, folder: Path) -> list[str]:
     absent = [verb for verb in VERBS_OF[kind] if verb not in intact.__all__]
     if absent:
         return [f"there is no intact.{absent[0]}"]
+    if kind == "resume":
+        return of_resume(case, folder)
     report, wrong = {"save": of_save, "behaviour": of_behaviour, "load": of_load}[kind](case, folder)
     return [*wrong, *disagreements(case.EXPECT, report)]
+
+
+def of_resume(case: ModuleType, folder: Path) -> list[str]:
+    """Returns what falls short with the sealed folder and with the file that torch writes of the same state.
+
+    Where nothing stands in the way, the resumed run must go on as the saved one would have.
+    """
+    import torch
+
+    saved = quietly(case.saved)
+    torch.save({name: part.state_dict() for name, part in saved.items()}, folder / "plain.pt")
+    verb("save")(saved, folder / "sealed")
+    short = []
+    for name, expect in (("sealed", case.EXPECT), ("plain.pt", case.EXPECT.get("plain", case.EXPECT))):
+        report = as_dict(intact.check(folder / name, quietly(case.target)))
+        short += disagreements(expect, report)
+        if report["verdict"] in ("intact", "repairable"):
+            resumed = quietly(case.target)
+            intact.load_into(resumed, folder / name)
+            if quietly(case.train, resumed, 4) != quietly(case.train, quietly(case.saved), 4):
+                short.append("the resumed run goes on otherwise than the saved one")
+    return short
 
 
 def of_save(case: ModuleType, folder: Path) -> tuple[dict[str, Any], list[str]]:

@@ -13,9 +13,11 @@ from tests.property.models import described
 from intact.core.description import Description
 from intact.core.plan import Plan, Step
 from intact.repairs import STEPS, plan_from_dict, step_from_dict
+from intact.repairs.by_name import ByName
 from intact.repairs.cast import Cast
 from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
+from intact.repairs.in_part import InPart
 from intact.repairs.keep import Keep
 from intact.repairs.place import Place
 from intact.repairs.rename import Rename
@@ -57,6 +59,8 @@ def steps(draw: st.DrawFn, state: dict[str, torch.Tensor]) -> Step:
         "resize": Resize(tuple((key, shape) for key in some)),
         "drop": Drop(some),
         "rewrite": Rewrite("torch-tar"),
+        "by-name": ByName("optimizer", tuple((key, f"moved.{key}") for key in some), some, draw(st.sampled_from([(), some]))),
+        "in-part": InPart(keys[0].partition(".")[0], Drop(tuple(key.partition(".")[2] for key in some))),
     }
     return options[kind]
 

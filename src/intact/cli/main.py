@@ -13,13 +13,18 @@ from typing import Any
 import click
 
 from intact import __version__
+from intact.cli.audit import audit
 from intact.cli.check import check
 from intact.cli.completion import VARIABLE, completion
+from intact.cli.env import env
 from intact.cli.explain import explain
+from intact.cli.guard import guard
 from intact.cli.inspect import inspect
 from intact.cli.output import aside
 from intact.cli.repair import repair
+from intact.cli.seal import seal
 from intact.cli.status import MEANING, Status
+from intact.cli.verify import verify
 
 
 class Command(click.Group):
@@ -59,5 +64,5 @@ def main() -> None:
     """Save a PyTorch model and get the same model back, or be told exactly why not."""
 
 
-for command in (inspect, check, repair, explain, completion):
+for command in (inspect, check, repair, audit, verify, seal, guard, env, explain, completion):
     main.add_command(command)

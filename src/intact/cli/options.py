@@ -106,8 +106,8 @@ def output_options(command: Command) -> Callable[..., None]:
     return run
 
 
-def model_options(*, required: bool) -> Callable[[F], F]:
-    """Returns what gives a command the options that name a model and the place of its weights."""
+def model_source_options(*, required: bool) -> Callable[[F], F]:
+    """Returns what gives a command the options that name a model."""
 
     def decorate(command: F) -> F:
         for option in reversed(
@@ -124,6 +124,20 @@ def model_options(*, required: bool) -> Callable[[F], F]:
                     callback=_arguments,
                     help="Keyword arguments for the factory, as a JSON object.",
                 ),
+            )
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def model_options(*, required: bool) -> Callable[[F], F]:
+    """Returns what gives a command the options that name a model and the place of its weights."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(
+            (
                 click.option("--at", metavar="PLACE", help="Place in the file that holds the weights, where several fit."),
                 click.option(
                     "--allow",
@@ -135,7 +149,7 @@ def model_options(*, required: bool) -> Callable[[F], F]:
             )
         ):
             command = option(command)
-        return command
+        return model_source_options(required=required)(command)
 
     return decorate
 

@@ -85,6 +85,9 @@ FORMATS: Table[Format] = Table(
     "intact.containers",
     {
         "safetensors": BuiltIn("intact.containers.safetensors", re.compile(rb".{8}\{", re.DOTALL)),
+        "training-folder": BuiltIn(
+            "intact.containers.training_folder", re.compile(rb'\{"intact|.{8}\.state|.{4}tact\.', re.DOTALL)
+        ),
         "sharded": BuiltIn("intact.containers.sharded", re.compile(rb"\s*\{")),
         "torch-zip": BuiltIn("intact.containers.torch_zip", re.compile(rb"PK"), certain=False),
         "torch-legacy": BuiltIn("intact.containers.torch_legacy", _ANYTHING),
@@ -94,9 +97,12 @@ FORMATS: Table[Format] = Table(
 )
 """Formats by name, in the order in which they are asked."""
 
+_SETS = ("training-folder", "sharded")
+"""Formats whose files lead to other files."""
+
 _ENDINGS = {
     ".safetensors": ("safetensors",),
-    ".json": ("sharded",),
+    ".json": ("sharded", "training-folder"),
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".th"), ("torch-zip", "torch-legacy", "torch-tar", "pickle")),
     **dict.fromkeys((".pkl", ".pickle"), ("torch-zip", "torch-legacy", "torch-tar", "pickle")),
     **dict.fromkeys((".onnx", ".gguf", ".h5", ".hdf5", ".keras", ".npz", ".npy", ".tflite", ".gz", ".txt", ".html"), ()),
@@ -119,12 +125,12 @@ def open_container(path: str | os.PathLike[str]) -> Container:
 
 
 def open_single(path: str | os.PathLike[str]) -> Container:
-    """Returns the opened checkpoint of one file; a shard is never a set of shards again.
+    """Returns the opened checkpoint of one file; a shard is never a set of files again.
 
     Raises:
         CannotRead: As for `open_container`.
     """
-    return _opened(Path(path), tuple(name for name in FORMATS.builtin() if name != "sharded"))
+    return _opened(Path(path), tuple(name for name in FORMATS.builtin() if name not in _SETS))
 
 
 def container_name(path: Path) -> str:

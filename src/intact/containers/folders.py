@@ -33,6 +33,12 @@ _COMPANIONS = re.compile(
 )
 """What training programs put beside the weights of one and the same checkpoint."""
 
+TRAINING_INDEX = "state.json"
+"""What names the parts of a folder of training state."""
+
+_PART_OF_SEALED = re.compile(r"(.*)-[0-9a-f]{12}-\d{5,}-of-\d{5,}\.safetensors", re.DOTALL)
+"""What the shards of a sealed set are called that is saved under the name in front."""
+
 _SHARD = re.compile(r"-\d{2,6}-of-\d{2,6}\.\w+$")
 
 Recognise = Callable[[Path], str]
@@ -65,6 +71,8 @@ def located(path: Path, recognise: Recognise) -> Path:
         is_folder = path.is_dir()
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
+        if (index := path.with_name(path.name + ".index.json")).is_file():
+            return index  # the name under which a set was saved
         raise _not_there(path) from None
     except (OSError, ValueError) as error:
         raise CannotRead(f"cannot be read: {getattr(error, 'strerror', None) or error}", path=str(path)) from None
@@ -121,10 +129,13 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
     _refuse_other_layouts(folder)
+    if TRAINING_INDEX in folder.files and recognise(folder.path / TRAINING_INDEX) == "training-folder":
+        return folder.path / TRAINING_INDEX
     visible = [name for name in folder.files if not name.startswith(".")]
     indexes = [name for name in visible if name.endswith("index.json") and _is_index(folder.path / name, recognise)]
     holding = [name for name in visible if not name.endswith(".json") and recognise(folder.path / name)]
     candidates = [name for name in holding if not _COMPANIONS.match(name)] or ([] if indexes else holding)
+    candidates = [name for name in candidates if not _is_left_over(name, candidates)]
     if indexes:
         candidates = [
             *indexes,
@@ -134,9 +145,34 @@ def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
         candidates = [name for name in visible if name.endswith(_SUFFIXES)][:1]
     if not candidates:
         raise _nothing(folder)
+    candidates = [name for name in candidates if not _is_being_replaced(folder.path, name, candidates)]
     if len(candidates) > 1:
         raise _several(folder, candidates)
     return folder.path / candidates[0]
+
+
+def _is_being_replaced(folder: Path, name: str, others: Iterable[str]) -> bool:
+    """Tells whether an index stands beside the file of its own name, both sealed: a save was stopped between the two.
+
+    Each of them is whole, and the file is the one that opens under that name.
+    """
+    from intact.containers.safetensors_header import LENGTH_BYTES
+    from intact.containers.sealed import BEGIN, INDEX_BEGIN
+    from intact.files.reading import BoundedFile
+
+    file = name.removesuffix(".index.json")
+    if file == name or file not in others:
+        return False
+    with suppress(IntactError), BoundedFile(folder / name) as index, BoundedFile(folder / file) as single:
+        begins = index.head(len(INDEX_BEGIN)), single.head(LENGTH_BYTES + len(BEGIN))[LENGTH_BYTES:]
+        return begins == (INDEX_BEGIN, BEGIN)
+    return False
+
+
+def _is_left_over(name: str, others: Iterable[str]) -> bool:
+    """Tells whether a file is a shard of a save over another one that was stopped before its index was there."""
+    match = _PART_OF_SEALED.fullmatch(name)
+    return match is not None and f"{match[1]}.safetensors" in others
 
 
 def _is_index(path: Path, recognise: Recognise) -> bool:

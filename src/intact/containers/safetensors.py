@@ -1,101 +1,30 @@
 """The safetensors format: eight bytes of header length, a JSON header, and the tensors one after the other.
 
-The header is checked completely before any of it is handed out: names once, known dtypes, shapes that fit their byte ranges, and
-ranges that follow each other without gap or overlap up to the end of the file. Tensors are listed in the order of their bytes,
-which is the writer's sorting and not the order of definition. The format carries no checksums.
+The header is checked completely before any of it is handed out, up to the end of the file. Tensors are listed in the order of
+their bytes, which is the writer's sorting and not the order of definition. The format carries no checksums; a sealed file has
+digests of its own in the metadata.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import accumulate
 from operator import mul
-from typing import Annotated, NamedTuple
+from typing import Any
 
-import msgspec
-
-from intact.containers.json_members import decoder, members
-from intact.containers.shown import shown, shown_list
+from intact.containers.safetensors_header import HEADER_LIMIT_BYTES, LENGTH_BYTES, METADATA, Span, read_header
+from intact.containers.sealed import Seal, SealedRuns, carried_along, claims, read_seal
+from intact.containers.sealed_content import Entries, sealed_description
+from intact.containers.shown import shown
 from intact.core.container import Storage, TensorRecord
-from intact.core.description import Description, Extra, Source, Writer
+from intact.core.description import Description, Extra, Integrity, Source, Writer
+from intact.core.manifest import NAMES, Manifest, in_order
 from intact.core.tensor import TensorInfo
 from intact.errors import Damaged, IntactError
+from intact.files.digests import ALGORITHM
 from intact.files.reading import BoundedFile
 
 NAME = "safetensors"
-
-LENGTH_BYTES = 8
-"""Little-endian unsigned length of the header, at the begin of the file."""
-
-HEADER_LIMIT_BYTES = 100_000_000
-"""Largest header that the reference reader accepts (`MAX_HEADER_SIZE`)."""
-
-RANK_LIMIT = 64
-"""Most dimensions of a tensor; numpy and torch stop there."""
-
-PROBLEMS_LISTED = 20
-"""How many contradictions of a header an error lists as evidence; the count is always complete."""
-
-METADATA = "__metadata__"
-
-_BITS = {
-    "BOOL": (8, "bool"),
-    "F4": (4, "F4"),
-    "F6_E2M3": (6, "F6_E2M3"),
-    "F6_E3M2": (6, "F6_E3M2"),
-    "U8": (8, "uint8"),
-    "I8": (8, "int8"),
-    "F8_E5M2": (8, "float8_e5m2"),
-    "F8_E4M3": (8, "float8_e4m3fn"),
-    "F8_E8M0": (8, "float8_e8m0fnu"),
-    "F8_E4M3FNUZ": (8, "float8_e4m3fnuz"),
-    "F8_E5M2FNUZ": (8, "float8_e5m2fnuz"),
-    "I16": (16, "int16"),
-    "U16": (16, "uint16"),
-    "F16": (16, "float16"),
-    "BF16": (16, "bfloat16"),
-    "I32": (32, "int32"),
-    "U32": (32, "uint32"),
-    "F32": (32, "float32"),
-    "C64": (64, "complex64"),
-    "F64": (64, "float64"),
-    "I64": (64, "int64"),
-    "U64": (64, "uint64"),
-}
-"""Name in the file to bits of one element and name in torch. Source: `Dtype` in safetensors 0.8.0."""
-
-_Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-
-class _Entry(msgspec.Struct, frozen=True):
-    """One member of the header, as the format writes it."""
-
-    dtype: str
-    shape: Annotated[list[_Size], msgspec.Meta(max_length=RANK_LIMIT)]
-    data_offsets: tuple[_Size, _Size]
-
-
-_entry = decoder(_Entry)
-_texts = decoder(dict[str, str])
-
-_QUOTES_OF_AN_ENTRY = 8
-"""Three names and one string: an entry with more quotes has other members, or one of them twice."""
-
-
-class Span(NamedTuple):
-    """One tensor of a checked header; a tuple, because a header may hold tens of thousands.
-
-    Attributes:
-        dtype: As torch spells it.
-        shape: In elements.
-        begin: First byte, from the begin of the data.
-        end: One past the last byte.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
 
 
 def matches(file: BoundedFile) -> bool:
@@ -129,6 +58,8 @@ class SafetensorsContainer:
     Attributes:
         source: Path, size and writer.
         notes: What is irregular without hindering a load: bytes behind the last tensor (`file/trailing-bytes`).
+        seal: What was sealed, and the digests of the bytes; None for an ordinary file.
+        aliases: Tied keys without bytes of their own, and the key that has them.
     """
 
     def __init__(self, file: BoundedFile) -> None:
@@ -137,24 +68,46 @@ class SafetensorsContainer:
         end = max((span.end for span in self._spans.values()), default=0)
         _refuse_truncated(file, self._spans, self._data_begin, end)
         self.notes: tuple[IntactError, ...] = _trailing(file, self._data_begin + end)
+        self.seal = self._opened_seal() if claims(self._metadata) else None
+        whole = self.seal is not None and self.seal.manifest.shard is None  # the tied keys of a set stand in its index
+        self.aliases: Mapping[str, str] = self.seal.manifest.aliases if self.seal is not None and whole else {}
         self.source = Source(
             path=str(file.path),
             container=NAME,
             size_bytes=file.size_bytes,
             files=(file.path.name,),
-            writer=_writer(self._metadata),
+            writer=_writer(self._metadata, self.seal),
+            integrity=Integrity(ALGORITHM if self.seal else "none"),
         )
         self._records: dict[str, TensorRecord] = {}
+        self._entries = Entries(self.seal.manifest.entries if self.seal else {}, str(file.path))
+        self._entries.check((*self._spans, *self.aliases))
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What the file records beside its tensors; None where it is not sealed."""
+        return self.seal.manifest if self.seal else None
 
     def describe(self) -> Description:
-        """Returns its tensors in the order of their bytes, and its metadata as extras."""
-        tensors = {key: TensorInfo(key, span.dtype, span.shape, source=key) for key, span in self._spans.items()}
-        extras = tuple(Extra(f"{METADATA}.{name}", "str", shown(text)) for name, text in self._metadata.items())
-        return Description(tensors=tensors, extras=extras, meaningful_order=False)
+        """Returns its tensors, and its metadata as extras.
 
-    def objects(self) -> dict[str, TensorRecord]:
-        """Returns a flat mapping of key to tensor."""
-        return {key: self.record(key) for key in self._spans}
+        Tensors of a sealed file stand in the order of the state dict that was saved, tied keys included; those of any other in
+        the order of their bytes.
+        """
+        tensors = {key: TensorInfo(key, span.dtype, span.shape, source=key) for key, span in self._spans.items()}
+        own = NAMES | set(self.aliases) if self.seal else ()
+        extras = tuple(
+            Extra(f"{METADATA}.{name}", "str", shown(text)) for name, text in self._metadata.items() if name not in own
+        )
+        plain = Description(tensors=tensors, extras=extras, meaningful_order=False)
+        return self._entries.described(sealed_description(plain, self.seal.manifest)) if self.seal else plain
+
+    def objects(self) -> dict[str, Any]:
+        """Returns a flat mapping of key to tensor, tied keys and other entries of a sealed state dict included."""
+        if self.seal is None:
+            return {key: self.record(key) for key in self._spans}
+        tensors: dict[str, Any] = {key: self.record(key) for key in in_order(self._spans, self.seal.manifest)}
+        return {**tensors, **self._entries.objects}
 
     def record(self, key: str) -> TensorRecord:
         """Returns the tensor of that key.
@@ -162,17 +115,37 @@ class SafetensorsContainer:
         Raises:
             KeyError: There is none.
         """
-        if key not in self._records:
-            self._records[key] = self._made_record(key, self._spans[key])
-        return self._records[key]
+        kept = self.aliases.get(key, key)
+        if kept not in self._records:
+            if kept not in self._spans and (within := self._entries.record(kept)) is not None:
+                return within
+            self._records[kept] = self._made_record(kept, self._spans[kept])
+        return self._records[kept]
+
+    def sealed_runs(self) -> tuple[SealedRuns, ...]:
+        """Returns the tensors with the digests of their bytes; none where the file is not sealed."""
+        if self.seal is None:
+            return ()
+        ranges = [(key, self._data_begin + span.begin, self._data_begin + span.end) for key, span in self._spans.items()]
+        return (SealedRuns(self._file, ranges, self.seal.digests, self.seal.manifest.chunk_bytes),)
 
     def storage_bytes(self, storage: Storage) -> memoryview:
         """Returns the bytes of one tensor."""
+        if storage.begin < 0 and (held := self._entries.bytes_of(storage)) is not None:
+            return held
         return self._file.view(storage.begin, storage.begin + storage.size_bytes, what=f"`{shown(storage.name)}`")
 
     def close(self) -> None:
         """Releases the file."""
         self._file.close()
+
+    def _opened_seal(self) -> Seal | None:
+        """Returns the seal, held against the header, or notes that it is that of another file."""
+        sizes = {key: span.end - span.begin for key, span in self._spans.items()}
+        seal = read_seal(self._file, self._data_begin, sizes, self._metadata)
+        if seal is None:
+            self.notes += carried_along(self._file, self._metadata)
+        return seal
 
     def _made_record(self, key: str, span: Span) -> TensorRecord:
         storage = Storage(
@@ -182,118 +155,6 @@ class SafetensorsContainer:
             begin=self._data_begin + span.begin,
         )
         return TensorRecord(storage, span.dtype, span.shape, _stride(span.shape))
-
-
-def read_header(file: BoundedFile) -> tuple[int, Mapping[str, Span], Mapping[str, str]]:
-    """Returns where the data begin, the tensors in the order of their bytes, and the metadata; missing data are not asked after.
-
-    Raises:
-        Damaged: The header ends beyond the file (`file/truncated`) or contradicts itself (`file/bad-header`).
-    """
-    length = int.from_bytes(file.view(0, LENGTH_BYTES, what="the length of the header"), "little")
-    if length > HEADER_LIMIT_BYTES:
-        raise _bad_header(file, f"the header declares {length} bytes of itself, and {HEADER_LIMIT_BYTES} are the limit")
-    begin = LENGTH_BYTES + length
-    text = file.view(LENGTH_BYTES, begin, what="the header")
-    try:
-        raw = dict(members(text))
-    except ValueError as error:
-        raise _bad_header(file, f"the header is no valid JSON object: {error}") from None
-    metadata = _metadata_of(file, raw.pop(METADATA, None))
-    return begin, _spans_of(file, raw), metadata
-
-
-def _metadata_of(file: BoundedFile, raw: msgspec.Raw | None) -> Mapping[str, str]:
-    if raw is None or bytes(raw) == b"null":
-        return {}
-    try:
-        members(raw)
-        return _texts(raw)
-    except ValueError as error:
-        raise _bad_header(file, f"`{METADATA}` is no mapping of text to text: {error}") from None
-
-
-def _spans_of(file: BoundedFile, raw: Mapping[str, msgspec.Raw]) -> Mapping[str, Span]:
-    """Returns all tensors in the order of their bytes, or raises with every contradiction there is."""
-    spans: dict[str, Span] = {}
-    problems: dict[str, str] = {}
-    for key, value in raw.items():
-        try:
-            spans[key] = _span(value)
-        except ValueError as error:  # noqa: PERF203 - every entry is judged, so that one error names them all
-            problems[key] = f"`{shown(key)}`: {error}"
-    ordered = dict(sorted(spans.items(), key=lambda item: item[1][2:]))
-    if not problems:
-        problems = _misplaced(ordered)
-    if problems:
-        raise _bad_header(file, *problems.values(), keys=tuple(problems))
-    return ordered
-
-
-def _span(raw: msgspec.Raw) -> Span:
-    """Returns one tensor whose shape fits its byte range.
-
-    Raises:
-        ValueError: It does not, or the entry has another form; the message says how.
-    """
-    if bytes(raw).count(b'"') != _QUOTES_OF_AN_ENTRY:
-        members(raw)
-    entry = _entry(raw)
-    if entry.dtype not in _BITS:
-        raise ValueError(f"the dtype {entry.dtype!r} is not one of the format")
-    bits, dtype = _BITS[entry.dtype]
-    begin, end = entry.data_offsets
-    elements = _elements(entry.shape)
-    if begin > end or elements * bits != (end - begin) * 8:
-        raise ValueError(
-            f"shape {entry.shape} of {entry.dtype} takes {_bytes_text(elements * bits)}, "
-            f"and its byte range [{begin}, {end}) holds {end - begin}"
-        )
-    return Span(*_as_torch(dtype, tuple(entry.shape)), begin, end)
-
-
-def _elements(shape: Sequence[int]) -> int:
-    """Returns the product of the sizes, stopping where no file could hold as many.
-
-    Raises:
-        ValueError: It would be 2**63 or more.
-    """
-    count = 0 if 0 in shape else 1
-    for size in shape:
-        count *= size
-        if count >= 2**63:
-            raise ValueError(f"shape {list(shape)} has more elements than any file can hold")
-    return count
-
-
-def _as_torch(dtype: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    """The file counts four-bit numbers one by one, torch counts the bytes that hold two of them."""
-    if dtype == "F4" and shape and shape[-1] % 2 == 0:
-        return "float4_e2m1fn_x2", (*shape[:-1], shape[-1] // 2)
-    return dtype, shape
-
-
-def _bytes_text(bits: int) -> str:
-    return f"{bits // 8} bytes" if bits % 8 == 0 else f"{bits} bits"
-
-
-def _misplaced(ordered: Mapping[str, Span]) -> dict[str, str]:
-    """Returns what is wrong with the order of the byte ranges, by key."""
-    problems: dict[str, str] = {}
-    previous, reached = "", 0
-    for key, (_, _, begin, end) in ordered.items():
-        if begin != reached:
-            problems[key] = _misplacement(key, begin, end, previous, reached)
-        if end >= reached:
-            previous, reached = key, end
-    return problems
-
-
-def _misplacement(key: str, begin: int, end: int, previous: str, reached: int) -> str:
-    before = f"`{shown(previous)}`" if previous else "the header"
-    if begin < reached:
-        return f"{before} and `{shown(key)}` overlap: the bytes [{begin}, {min(reached, end)}) belong to both"
-    return f"`{shown(key)}` begins {begin - reached} bytes behind the end of {before}: a gap, which the format forbids"
 
 
 def _refuse_truncated(file: BoundedFile, spans: Mapping[str, Span], data_begin: int, end: int) -> None:
@@ -331,22 +192,10 @@ def _trailing(file: BoundedFile, end: int) -> tuple[IntactError, ...]:
     return (note,)
 
 
-def _bad_header(file: BoundedFile, *problems: str, keys: tuple[str, ...] = ()) -> Damaged:
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return Damaged(
-        problems[0] + more,
-        code="file/bad-header",
-        path=str(file.path),
-        evidence={
-            "problems": list(problems[:PROBLEMS_LISTED]),
-            "problem_count": len(problems),
-            "keys": shown_list(keys, PROBLEMS_LISTED),
-        },
-        help="fetch the file again, or write it again with the program that made it",
-    )
-
-
-def _writer(metadata: Mapping[str, str]) -> Writer:
+def _writer(metadata: Mapping[str, str], seal: Seal | None) -> Writer:
+    if seal is not None:
+        program, _, version = seal.manifest.writer.partition(" ")
+        return Writer(shown(program), shown(version), "the manifest says so")
     form = metadata.get("format")
     return Writer(NAME, "", f"{METADATA} says format: {shown(form)}" if form else "the layout of the file")
 

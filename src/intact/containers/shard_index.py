@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from intact.containers.json_members import decoder, members
+from intact.containers.sealed import (
+    INDEX_BEGIN,
+    carried_along,
+    claims,
+    header_changed,
+    is_own,
+    is_unchanged,
+    malformed,
+    manifest_of,
+    problem_of_keys,
+)
 from intact.containers.shown import listed, shown, shown_list
-from intact.errors import CannotRead, Damaged
+from intact.core.manifest import NAMES, Manifest
+from intact.errors import CannotRead, Damaged, IntactError
 from intact.files.reading import BoundedFile
 
 INDEX_SUFFIX = ".index.json"
@@ -26,10 +39,14 @@ INDEX_LIMIT_BYTES = 1 << 27
 SHARDS_LIMIT = 10_000
 """Most shards of a set; the largest published models have a few hundred."""
 
+SHARD_NAME = re.compile(r"^.*-\d{2,6}-of-\d{2,6}(\.\w+)$", re.DOTALL)
+"""What shards are called by those who save them: `model-00001-of-00004.safetensors`."""
+
 NAME_LIMIT = 1_024
 """Characters of a shard's name, path included."""
 
 _texts = decoder(dict[str, str])
+_text = decoder(str)
 _scalar = decoder(str | int | float)  # type: ignore[arg-type]
 
 
@@ -42,12 +59,16 @@ class Index:
         size_bytes: Of the index file.
         home: Key to name of the shard that should hold it, without `./` and the like.
         metadata: Its plain facts, as text.
+        manifest: What was sealed with the set; None where it is not.
+        notes: What is irregular about its seal.
     """
 
     path: Path
     size_bytes: int
     home: Mapping[str, str]
     metadata: Mapping[str, str]
+    manifest: Manifest | None = None
+    notes: tuple[IntactError, ...] = ()
 
 
 def is_index(file: BoundedFile) -> bool:
@@ -86,7 +107,30 @@ def read_index(file: BoundedFile) -> Index:
         ) from None
     _refuse_leading_out(file.path, names)
     normal = {name: str(PurePosixPath(name)) for name in names}
-    return Index(file.path, file.size_bytes, {key: normal[name] for key, name in home.items()}, _facts(raw.get("metadata")))
+    placed = {key: normal[name] for key, name in home.items()}
+    facts = _facts(raw.get("metadata"))
+    if not claims(facts):
+        return Index(file.path, file.size_bytes, placed, facts)
+    return _sealed_index(file, placed, facts, _all_texts(raw["metadata"]))
+
+
+def _sealed_index(file: BoundedFile, home: Mapping[str, str], facts: Mapping[str, str], metadata: Mapping[str, str]) -> Index:
+    """Returns a sealed index, held against its own digest.
+
+    Raises:
+        Damaged: It is not the one that was sealed (`file/checksum-mismatch`).
+    """
+    own = {name: text for name, text in facts.items() if name not in NAMES}
+    content = file.view(0, file.size_bytes)
+    if not is_own(content, INDEX_BEGIN):
+        return Index(file.path, file.size_bytes, home, own, None, carried_along(file, metadata))
+    if not is_unchanged(content, len(INDEX_BEGIN)):
+        raise header_changed(file, "index")
+    manifest = manifest_of(file, metadata)
+    if problem := problem_of_keys(manifest, home):
+        raise malformed(file, problem)
+    plain = {name: text for name, text in own.items() if name not in manifest.aliases}
+    return Index(file.path, file.size_bytes, home, plain, manifest)
 
 
 def _checked_names(names: Iterable[str]) -> set[str]:
@@ -101,7 +145,7 @@ def _checked_names(names: Iterable[str]) -> set[str]:
 
 
 def _refuse_leading_out(path: Path, names: Iterable[str]) -> None:
-    outside = sorted(name for name in names if not _stays_inside(name))
+    outside = leading_out(names)
     if not outside:
         return
     raise CannotRead(
@@ -113,11 +157,25 @@ def _refuse_leading_out(path: Path, names: Iterable[str]) -> None:
     )
 
 
+def leading_out(names: Iterable[str]) -> list[str]:
+    """Returns the names that lead out of the folder they are relative to, or that no file can have."""
+    return sorted(name for name in names if len(name) > NAME_LIMIT or not _stays_inside(name))
+
+
 def _stays_inside(name: str) -> bool:
     """Judges the name as text: no root, no step upwards, nothing that another system takes for a drive or a separator."""
     path = PurePosixPath(name)
     plain = not (set(name) & set("\\\0") or re.match(r"[A-Za-z]:", name))
     return plain and bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _all_texts(raw: msgspec.Raw) -> dict[str, str]:
+    """Returns the members of `metadata` that are texts, whole."""
+    texts: dict[str, str] = {}
+    for name, value in members(raw).items():
+        with suppress(ValueError):
+            texts[name] = _text(value)
+    return texts
 
 
 def _facts(raw: msgspec.Raw | None) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from intact.containers.shard_index import Index
 from intact.containers.shown import listed, shown, shown_list
 from intact.core.description import Description
+from intact.core.manifest import Manifest
 from intact.core.wording import count
 from intact.errors import Damaged, IntactError
 
@@ -43,6 +44,67 @@ def refuse_keys_nowhere(index: Index, held: Mapping[str, Sequence[str]], other_e
         evidence={"keys": shown_list(nowhere), "key_count": len(nowhere), "shards": shown_list(shards)},
         help="fetch index and shards again from one place, so that they belong to one save",
     )
+
+
+def refuse_other_saves(index: Index, manifests: Mapping[str, Manifest | None]) -> None:
+    """Raises where the files of a sealed set are not all of one save.
+
+    Args:
+        index: Of the set.
+        manifests: What each shard records; None for one that is not sealed.
+
+    Raises:
+        Damaged: They are not (`file/mixed-shards`).
+    """
+    saves = {name: manifest.save if manifest else "" for name, manifest in manifests.items()}
+    own = index.manifest.save if index.manifest else next((save for save in saves.values() if save), "")
+    others = [name for name, save in saves.items() if save != own]
+    if not own or not others or (index.manifest is None and all(not saves[name] for name in others)):
+        return
+    raise Damaged(
+        f"{count(len(others), 'shard')} of {len(saves)} {'is' if len(others) == 1 else 'are'} of another save than the set: "
+        f"{listed(others)}",
+        code="file/mixed-shards",
+        path=str(index.path),
+        evidence={"save": own, "shards": {shown(name): saves[name] for name in others[:50]}},
+        help="fetch or copy all files of one save; these were mixed while the checkpoint changed",
+    )
+
+
+def refuse_other_keys(index: Index, held: Mapping[str, Sequence[str]]) -> None:
+    """Raises where the shards of a sealed set hold other keys than those that were sealed.
+
+    Args:
+        index: Of the set.
+        held: Key to the shards that hold a tensor of that key.
+
+    Raises:
+        Damaged: They do (`file/index-mismatch`).
+    """
+    if index.manifest is None:
+        return
+    others = [*(key for key in held if key not in index.home), *(key for key in index.home if key not in held)]
+    if others:
+        raise Damaged(
+            f"the shards hold other keys than were sealed as a set: {listed(others)}",
+            code="file/index-mismatch",
+            path=str(index.path),
+            evidence={"keys": shown_list(others), "key_count": len(others)},
+            help="fetch or copy all files of one save",
+        )
+
+
+def sealed_apart(index: Index, manifests: Mapping[str, Manifest | None]) -> Iterator[IntactError]:
+    """Yields the note on shards that were sealed as a set, under an index that is not the one of that set."""
+    parts = [name for name, manifest in manifests.items() if manifest is not None and manifest.shard is not None]
+    if parts and index.manifest is None and not index.notes:
+        yield _note(
+            index,
+            "file/checksum-mismatch",
+            f"the index is not the one that was sealed with {listed(parts)}: nothing tells whether the set is complete",
+            {"part": "index", "shards": shown_list(parts)},
+            "fetch or copy the index again; if the set is what you want, write it anew with intact.save",
+        )
 
 
 def other_sharding(index: Index, absent: Sequence[str], keys: Sequence[str], instead: Sequence[str]) -> IntactError:

@@ -7,7 +7,6 @@ headers are right and the disagreement is noted. All headers are read when the s
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -15,23 +14,24 @@ from typing import Any
 
 from intact.containers import shard_notes
 from intact.containers.ownership import Ownership
-from intact.containers.shard_index import SHARDS_LIMIT, Index, is_index, read_index
+from intact.containers.sealed import SealedRuns
+from intact.containers.sealed_content import Entries, sealed_description
+from intact.containers.shard_index import SHARD_NAME, SHARDS_LIMIT, Index, is_index, read_index
 from intact.containers.shown import listed, shown_list
 from intact.core.container import Container, Storage, TensorRecord
 from intact.core.description import Description, Extra, ForeignName, Integrity, Source, Writer
 from intact.core.keys import natural_order
+from intact.core.manifest import Manifest, in_order
 from intact.core.tensor import TensorInfo
 from intact.core.wording import count
 from intact.errors import CannotRead, Damaged, IntactError
+from intact.files.digests import ALGORITHM
 from intact.files.reading import BoundedFile
 
 NAME = "sharded"
 
 OPEN_SHARDS = 128
 """Shards kept open at a time: each holds a file descriptor, and 1,024 is a common limit for a process."""
-
-SHARD_NAME = re.compile(r"^.*-\d{2,6}-of-\d{2,6}(\.\w+)$")
-"""What shards are called by those who save them: `model-00001-of-00004.safetensors`."""
 
 
 def matches(file: BoundedFile) -> bool:
@@ -63,6 +63,7 @@ class ShardedContainer:
 
     Attributes:
         source: The index and all shards, their sizes together.
+        aliases: Tied keys without bytes of their own, and the key that has them.
         notes: What is irregular without hindering a load: keys in another shard than the index says (`file/index-mismatch`),
             files of another save (`file/mixed-shards`), and the notes of the shards themselves.
     """
@@ -73,11 +74,15 @@ class ShardedContainer:
         self._shards = _Shards(self._folder)
         self._records: dict[str, TensorRecord] = {}
         self._ownership: dict[str, Ownership] = {}
+        self._entries = Entries(index.manifest.entries if index.manifest else {}, str(index.path))
         try:
             names, notes = self._present()
             self._descriptions = self._shards.descriptions(names)
+            manifests = {name: self._shards.manifests[name] for name in names}
+            shard_notes.refuse_other_saves(index, manifests)
             held = _held(self._descriptions)
             shard_notes.refuse_keys_nowhere(index, held, _other_entries(self._descriptions))
+            shard_notes.refuse_other_keys(index, held)
             if not notes:
                 notes += shard_notes.misplaced_keys(index, held)
             notes += shard_notes.unlisted_keys(index, held)
@@ -85,6 +90,10 @@ class ShardedContainer:
             notes += shard_notes.different_moments(index, self._descriptions)
             notes += self._left_over()
             notes += self._shards.notes(names)
+            notes += index.notes
+            notes += shard_notes.sealed_apart(index, manifests)
+            self.aliases = index.manifest.aliases if index.manifest else {}
+            self._entries.check((*held, *self.aliases))
             self.source = self._summed(names)
         except BaseException:
             self.close()
@@ -97,7 +106,7 @@ class ShardedContainer:
         tensors: dict[str, TensorInfo] = {}
         for name, part in self._descriptions.items():
             tensors.update((key, tensor) for key, tensor in part.tensors.items() if self._home[key] == name)
-        return Description(
+        merged = Description(
             tensors=tensors,
             ties=tuple(tie for part in parts for tie in part.ties),
             modules={path: module for part in parts for path, module in part.modules.items()},
@@ -107,6 +116,24 @@ class ShardedContainer:
             meaningful_order=all(part.meaningful_order for part in parts),
             metadata={path: version for part in parts for path, version in part.metadata.items()},
         )
+        manifest = self._index.manifest
+        return self._entries.described(sealed_description(merged, manifest)) if manifest else merged
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What was sealed with the set; None where it is not."""
+        return self._index.manifest
+
+    def sealed_runs(self) -> Iterator[SealedRuns]:
+        """Yields the tensors of each shard with the digests of their bytes, one shard after the other.
+
+        None without the index that was sealed with them: what it does not name would be missing without a word.
+        """
+        if self._index.manifest is None:
+            return
+        for name in self._descriptions:
+            for run in getattr(self._shards.opened(name), "sealed_runs", tuple)():
+                yield replace(run, name=name)
 
     def objects(self) -> dict[Any, Any]:
         """Returns one mapping of all shards' entries; of an entry that stands in two shards, the one that the index means.
@@ -126,10 +153,14 @@ class ShardedContainer:
                 )
             own = self._owned_by(name)
             merged.update((key, own.of(value)) for key, value in content.items() if self._home.get(key, name) == name)
-        return {
+        held = {
             key: self._records.setdefault(key, value) if isinstance(value, TensorRecord) else value
             for key, value in merged.items()
         }
+        if self._index.manifest is None:
+            return held
+        ordered = {key: held[self.aliases.get(key, key)] for key in in_order(held, self._index.manifest)}
+        return {**ordered, **self._entries.objects}
 
     def record(self, key: str) -> TensorRecord:
         """Returns the tensor of that key.
@@ -137,13 +168,18 @@ class ShardedContainer:
         Raises:
             KeyError: There is none.
         """
+        key = self.aliases.get(key, key)
         if key not in self._records:
+            if key not in self._home and (within := self._entries.record(key)) is not None:
+                return within
             name = self._home[key]
             self._records[key] = self._owned_by(name).record(self._shards.opened(name).record(key))
         return self._records[key]
 
     def storage_bytes(self, storage: Storage) -> memoryview:
         """Returns the bytes of one storage from its shard."""
+        if not storage.file and (held := self._entries.bytes_of(storage)) is not None:
+            return held
         return self._shards.opened(storage.file).storage_bytes(replace(storage, file=""))
 
     def close(self) -> None:
@@ -214,12 +250,19 @@ class ShardedContainer:
         for example in kinds.values():
             for name in self._shards.beside(example, self._descriptions):
                 again = [key for key in self._shards.keys_or_none(name) if key in self._home]
-                if again:
+                if again and not self._of_a_dead_save(name):
                     yield shard_notes.held_again(self._index, name, again)
+
+    def _of_a_dead_save(self, name: str) -> bool:
+        """Whether a file beside a sealed set is a shard of another save, which was stopped before its index was there."""
+        other = self._shards.manifests.get(name)
+        return self._index.manifest is not None and other is not None and other.save != self._index.manifest.save
 
     def _summed(self, names: Iterable[str]) -> Source:
         sources = [self._shards.sources[name] for name in names]
         kinds = {source.integrity.kind for source in sources}
+        if self._index.manifest is None:
+            kinds = {"none" if kind == ALGORITHM else kind for kind in kinds}
         writers = {source.writer for source in sources}
         return Source(
             path=str(self._index.path),
@@ -240,6 +283,7 @@ class _Shards:
         self._described: dict[str, Description] = {}
         self._notes: dict[str, tuple[IntactError, ...]] = {}
         self.sources: dict[str, Source] = {}
+        self.manifests: dict[str, Manifest | None] = {}
 
     def opened(self, name: str) -> Container:
         """Returns an open shard."""
@@ -299,6 +343,7 @@ class _Shards:
             self._described[name] = container.describe()
             self._notes[name] = tuple(getattr(container, "notes", ()))
             self.sources[name] = container.source
+            self.manifests[name] = getattr(container, "manifest", None)
         return self._described[name]
 
 

@@ -16,17 +16,17 @@ _DAMAGED = (
 )
 _FILE = (
     "duplicate-entry exported-program foreign-format index-mismatch misnamed-format not-a-checkpoint plain-pickle "
-    "repacked-archive several-checkpoints torchscript-archive trailing-bytes unpacked-archive wrapped-archive"
+    "repacked-archive several-checkpoints torchscript-archive trailing-bytes unpacked-archive unsealed wrapped-archive"
 )
 _ARCH = (
     "adapter-only ambiguous-order class-differs custom-loader empty-state flattened folded-batchnorm fused-split "
     "hyperparameter-differs key-prefix layer-count lazy-uninitialized missing-key nested-state non-persistent-buffer "
-    "parametrization quantized renamed-key reshaped resized-head resized-input resized-position resized-vocabulary "
-    "shape-mismatch source-changed tied-weights transposed unexpected-key unmerged-adapter unregistered-module "
-    "unregistered-tensor whole-model-pickle"
+    "not-rebuildable parametrization quantized renamed-key reshaped resized-head resized-input resized-position "
+    "resized-vocabulary shape-mismatch source-changed tied-weights transposed unexpected-key unmerged-adapter "
+    "unregistered-module unregistered-tensor whole-model-pickle"
 )
 _DTYPE = "complex-to-real fp8-without-scale int-float master-weights-present mixed narrowing overflow underflow widening"
-_VALUE = "all-zero denormal inf nan negative-variance never-loaded untrained-statistics zero-block"
+_VALUE = "all-zero denormal inf negative-variance never-loaded untrained-statistics zero-block"
 _VERSION = (
     "byte-order device-unavailable legacy-format library-differs metadata-lost missing-class moved-global "
     "needs-newer-torch python2-strings torch-differs weights-only-refused"
@@ -36,7 +36,9 @@ _STATE = (
     "optimizer-order optimizer-shape rng-missing scaler-missing scheduler-differs scheduler-missing step-mismatch "
     "training-mode"
 )
-_BEHAVIOUR = "batchnorm-training diverges-at-module dropout-active forward-changes-state nondeterministic output-differs"
+_BEHAVIOUR = (
+    "batchnorm-training diverges-at-module dropout-active forward-changes-state nondeterministic not-probed output-differs"
+)
 _SAFETY = "archive-bomb code-execution path-traversal unknown-global"
 
 
@@ -50,6 +52,7 @@ CODES: dict[str, Outcome] = {
     **_rows("arch", _ARCH, "incompatible"),
     **_rows("dtype", _DTYPE, "lossy"),
     **_rows("value", _VALUE, "lossy"),
+    **_rows("value", "nan", "damaged"),
     **_rows("version", _VERSION, "incompatible"),
     **_rows("state", _STATE, "incompatible"),
     **_rows("behaviour", _BEHAVIOUR, "incompatible"),

@@ -80,6 +80,7 @@ class Description:
         extra_state: Keys of `get_extra_state` entries.
         meaningful_order: Whether the order of `tensors` is the order of definition (False for sorted files).
         metadata: Versions that `state_dict()._metadata` recorded, by module path; empty where it is lost.
+        recorded: Modules of the model that was sealed, by path; empty for anything but a sealed checkpoint.
     """
 
     tensors: Mapping[str, TensorInfo] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class Description:
     extra_state: tuple[str, ...] = ()
     meaningful_order: bool = True
     metadata: Mapping[str, int] = field(default_factory=dict)
+    recorded: Mapping[str, ModuleInfo] = field(default_factory=dict)
 
     def module_of(self, key: str) -> ModuleInfo | None:
         """Returns the module that owns a key, or None where modules are not known."""

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from intact.core.description import Description
 from intact.core.difference import Difference
 from intact.core.finding import Finding
+from intact.core.inventory import Inventory
+from intact.core.training import TrainingFacts
+
+if TYPE_CHECKING:
+    from intact.core.behaviour import BehaviourFacts
+    from intact.core.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,10 @@ class Facts:
         same_bytes: Whether two tensors of the file are equal, bit for bit.
         migrate: What the model's own loading code makes of a description.
         has_model: Whether a model was given at all; without one nothing is expected.
+        environments: The recorded environment and this one, where the checkpoint keeps a record of it.
+        inventory: What stands on a live model that is about to be saved; None where no model is audited.
+        behaviour: What a replay showed, and what else differs from the model that was sealed; None before that is looked at.
+        training: Optimizers, schedulers and counters beside what the checkpoint holds for them; None for a model alone.
     """
 
     found: Description
@@ -131,6 +141,10 @@ class Facts:
     same_bytes: SameBytes = field(default=_unequal)
     migrate: Migrate = field(default=_unmoved)
     has_model: bool = True
+    environments: tuple[Environment, Environment] | None = None
+    inventory: Inventory | None = None
+    behaviour: BehaviourFacts | None = None
+    training: TrainingFacts | None = None
 
     def of_kind(self, kind: str) -> tuple[Difference, ...]:
         """Returns the differences of one kind, in order."""
@@ -145,13 +159,15 @@ class Rule:
         code: The cause.
         detect: Generator without side effects: facts to findings.
         phase: `explain` rules account for differences and are asked again after every step; `observe` rules run once, on
-            the description that the plan arrives at, and only add warnings or information.
+            the description that the plan arrives at, and only add warnings or information; `audit` rules run before a save,
+            on the inventory of a live model; `resume` rules run once, on training state; `replay` rules run
+            after a replay, on what it showed.
         page: Text of the cause: Cause, Example, Fix, Look-alike, Source.
         needs_model: Whether it has nothing to say of a file alone.
     """
 
     code: str
     detect: Callable[[Facts], Iterable[Finding]]
-    phase: Literal["explain", "observe"] = "explain"
+    phase: Literal["explain", "observe", "audit", "resume", "replay"] = "explain"
     page: str = ""
     needs_model: bool = True

@@ -11,6 +11,7 @@ import mmap
 import os
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -83,6 +84,12 @@ class BoundedFile:
                 evidence={"needed_bytes": end, "size_bytes": self.size_bytes},
             )
         return self._view[begin:end]
+
+    def expect_reading(self) -> None:
+        """Tells the system that all bytes are about to be read, so that a disk starts before the first is asked for."""
+        if self._map is not None and hasattr(mmap, "MADV_WILLNEED"):
+            with suppress(OSError, ValueError):
+                self._map.madvise(mmap.MADV_WILLNEED)
 
     def head(self, count: int) -> bytes:
         """Returns the first bytes, fewer where the file is shorter."""

@@ -119,6 +119,18 @@ def _rewrite(data: Data) -> str:
     return f"read the {container_text(str(data['container']))} without torch; tensors stay as they are"
 
 
+def _by_name(data: Data) -> str:
+    what = f"give {count(len(data['parameters']), 'parameter')} of {_key(data['optimizer'])} the state that was kept for them"
+    dropped = data["dropped"]
+    if not dropped:
+        return f"{what}, by name" if data["parameters"] else f"take the state of {_key(data['optimizer'])} by name"
+    return f"leave out the state of {count(len(dropped), 'parameter')} of {_key(data['optimizer'])}: {_some(dropped)}"
+
+
+def _in_part(data: Data) -> str:
+    return f"in {_key(data['part'])}: {step_text(data['step'])}"
+
+
 def _unknown(data: Data) -> str:
     things = max((len(value) for value in data.values() if isinstance(value, list | Mapping)), default=0)
     return name(str(data.get("kind"))) + (f": {count(things, 'tensor')}" if things else "")
@@ -135,4 +147,6 @@ _WORDS: Mapping[str, Callable[[Data], str]] = {
     "resize": _resize,
     "drop": _drop,
     "rewrite": _rewrite,
+    "by-name": _by_name,
+    "in-part": _in_part,
 }

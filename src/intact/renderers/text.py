@@ -15,6 +15,7 @@ from intact.core.grouping import group_keys
 from intact.core.report import Report, Verdict
 from intact.core.wording import LOSS_FREE, count
 from intact.errors import IntactError
+from intact.renderers.audit import is_audit, meaning, model_row, stop_rows
 from intact.renderers.head import head_rows, labelled, tensors_text
 from intact.renderers.layout import Row, drawn
 from intact.renderers.plan import in_the_way, step_text
@@ -60,7 +61,8 @@ def head_line(report: Report) -> str:
 def verdict_line(report: Report) -> str:
     """Returns the path, the verdict and its meaning, in one line."""
     row = _verdict(report)
-    return f"{clean(report.source.path)}: {row.label}{row.text}"
+    place = report.target.class_name if report.target is not None and is_audit(report) else report.source.path
+    return f"{clean(place)}: {row.label}{row.text}"
 
 
 def error_text(error: IntactError, *, color: bool = False) -> str:
@@ -74,16 +76,20 @@ def error_text(error: IntactError, *, color: bool = False) -> str:
 
 
 def _rows(report: Report, width: int | None) -> Iterator[Row]:
-    yield from head_rows(report)
+    if is_audit(report):
+        yield model_row(report)
+    else:
+        yield from head_rows(report)
     yield from _calls(report)
     yield Row()
     yield _verdict(report)
-    yield from _matched(report)
+    if not is_audit(report):
+        yield from _matched(report)
     for finding in report.findings:
         if finding.severity != "info":
             yield Row()
             yield from finding_rows(finding, width, _place_in_plan(report, finding))
-    yield from _plan(report)
+    yield from stop_rows(report) if is_audit(report) else _plan(report)
     yield from _notes(report)
 
 
@@ -97,7 +103,10 @@ def _calls(report: Report) -> Iterator[Row]:
 
 def _verdict(report: Report) -> Row:
     meanings = MEANINGS if report.target is not None else MEANINGS_ALONE
-    return Row(meanings[report.verdict], f"{report.verdict}: ", 2, _STYLES[report.verdict])
+    words = meaning(report) if is_audit(report) else meanings[report.verdict]
+    if report.target is None and report.verdict == "intact" and report.source.integrity.checked_bytes:
+        words = "every byte is as it was when it was sealed"
+    return Row(words, f"{report.verdict}: ", 2, _STYLES[report.verdict])
 
 
 def _matched(report: Report) -> Iterator[Row]:

@@ -40,6 +40,8 @@ STEPS: Table[StepKind] = Table(
         "resize": "intact.repairs.resize:Resize",
         "drop": "intact.repairs.drop:Drop",
         "rewrite": "intact.repairs.rewrite:Rewrite",
+        "by-name": "intact.repairs.by_name:ByName",
+        "in-part": "intact.repairs.in_part:InPart",
     },
 )
 

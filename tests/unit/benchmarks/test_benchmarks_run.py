@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import bench_check_prefix, bench_inspect, bench_read, make_readme, measuring, run
+from benchmarks import bench_check_prefix, bench_inspect, bench_load, bench_read, bench_save, make_readme, measuring, run
 
 
 def test_inspect_agrees_with_the_peers_and_imports_no_torch(tmp_path: Path) -> None:
@@ -36,6 +36,33 @@ def test_read_gives_the_same_bytes_as_torch_and_safetensors(tmp_path: Path) -> N
     """Whoever reads fewer bytes is faster."""
     tables = bench_read.run(tmp_path, tensors=3, rows=2, rounds=1)
     assert [len(table.rows) for table in tables] == [4, 3]
+
+
+def test_what_is_saved_is_compared_before_it_is_timed(tmp_path: Path) -> None:
+    """A save that leaves something out is faster."""
+    tables = bench_save.run(tmp_path, 200_000, 12, rounds=1)
+    assert [table.title for table in tables] == ["save, in the page cache", "save, on the disk"]
+    assert all(len(table.rows) == 3 for table in tables)
+    assert bench_save.peak_share(tmp_path, 2_000_000, 12) >= 0
+
+
+def test_what_is_loaded_is_compared_before_it_is_timed(tmp_path: Path) -> None:
+    """The model is set to zero before each contestant, so that one that loads nothing is found out."""
+    tables = bench_load.run(tmp_path, 200_000, 12, rounds=1)
+    assert [table.title for table in tables] == ["load, in the page cache", "load, dropped from the page cache"]
+    assert bench_load.peak_share(tmp_path, 2_000_000, 12) >= 0
+
+
+def test_private_memory_is_that_of_the_call() -> None:
+    """A peak that is sampled too rarely flatters."""
+    grown = measuring.peak_private_bytes(lambda: bytes(bytearray(64 << 20)))
+    assert 100 << 20 < grown < 200 << 20
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    """A machine that grows slower would otherwise favour whoever ran first."""
+    table = measuring.Table("t", (measuring.Row("a", (1.0, 20.0, 3.0)), measuring.Row("b", (2.0, 40.0, 1.0))))
+    assert measuring.paired_ratio(table, "a", "b") == 0.5
 
 
 def test_contestants_run_in_turn_and_the_warming_run_is_not_kept() -> None:

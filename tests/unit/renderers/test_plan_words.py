@@ -8,9 +8,11 @@ from tests.golden import reports
 from intact.core.plan import Step
 from intact.renderers.plan import in_the_way, not_allowed, step_text, verdict_after
 from intact.repairs import STEPS
+from intact.repairs.by_name import ByName
 from intact.repairs.cast import Cast
 from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
+from intact.repairs.in_part import InPart
 from intact.repairs.keep import Keep
 from intact.repairs.place import Place
 from intact.repairs.rename import Rename
@@ -44,6 +46,9 @@ SAID: list[tuple[Step, str]] = [
     (Drop(("w", "v")), "leave out 2 tensors: `w` and 1 more"),
     (Drop(("w",), lossless=True), "leave out 1 tensor: `w`, which the model has no use for"),
     (Rewrite("torch-tar"), "read the torch tar archive from before 0.1.11 without torch; tensors stay as they are"),
+    (ByName("opt", (), ("w", "v")), "give 2 parameters of `opt` the state that was kept for them, by name"),
+    (ByName("opt", dropped=("w", "v")), "leave out the state of 2 parameters of `opt`: `w` and 1 more"),
+    (InPart("G", Rename((("a", "b"),))), "in `G`: rename `a` to `b`"),
 ]
 
 

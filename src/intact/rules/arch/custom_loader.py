@@ -6,6 +6,9 @@ The class carries code for its own older checkpoints: a hook registered with `re
 `_load_from_state_dict`, renames keys while torch loads. Compared key by key the file does not fit; loaded by torch it does.
 The hooks were tried on a copy of the names, and what they rename is listed. This is information, not a fault.
 
+Before a save the other direction is tried as well. A `state_dict` written by hand may leave learned tensors out, and a
+`load_state_dict` may take less than it is given, or raise at the model's own state; then an audit names the keys.
+
 ## Example
 
 ```python
@@ -52,6 +55,7 @@ torch.save(Tagger().state_dict(), path)  # today's keys: the hook is there and h
 - https://github.com/pytorch/pytorch/issues/75287
 - https://github.com/speechbrain/speechbrain/pull/2529
 - https://github.com/huggingface/transformers/pull/32194
+- https://github.com/postBG/DTA.pytorch/issues/5
 """
 
 from __future__ import annotations
@@ -61,6 +65,8 @@ from collections.abc import Iterator
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import count, example
+from intact.losses import graded, loss, sizes
+from intact.repairs.keep import Keep
 from intact.repairs.rename import Rename
 
 CODE = "arch/custom-loader"
@@ -91,4 +97,33 @@ def detect(facts: Facts) -> Iterator[Finding]:
     )
 
 
+def survive(facts: Facts) -> Iterator[Finding]:
+    """Yields tensors that the model's own code leaves out of its state dict, or does not take back from it."""
+    for items in graded(facts, "dropped"):
+        yield loss(
+            CODE,
+            items,
+            f"the model's own `state_dict` leaves out {count(len(items), 'registered tensor')}, as `{items[0].path}`: "
+            f"{sizes(items)}",
+            "the class, or a hook, writes the state dict by hand" + (f"; {items[0].evidence}" if items[0].evidence else ""),
+            f"let `{items[0].owner_class}.state_dict` give every tensor that was learned",
+        )
+    for items in graded(facts, "ignored"):
+        raises = items[0].evidence
+        taken = (
+            f"does not take the model's own state dict back: {raises}"
+            if raises
+            else (f"does not take back {count(len(items), 'tensor')} of the model's own state dict, as `{items[0].path}`")
+        )
+        yield loss(
+            CODE,
+            items,
+            f"the loading code of `{items[0].owner_class}` {taken}",
+            "the class, or a hook, loads by hand; it was tried on a copy that held other values",
+            "let it load every key that the state dict has",
+            step=Keep(tuple((t.key, t.dtype, t.shape) for item in items for t in item.tensors)),
+        )
+
+
 RULE = Rule(CODE, detect, page=__doc__ or "")
+AUDIT = Rule(CODE, survive, "audit", page=__doc__ or "")

@@ -7,6 +7,9 @@ has run has it and saves it; a model that was just built does not, and calls its
 model once before loading helps, and is easily forgotten; `strict=False` drops the value. The source of the class says that the
 name is its own, so the tensor is registered from the file.
 
+Before a save an audit says that a fresh model will not know such a key, and names the parameters of lazy layers that have not
+run yet: they have no values, and there is nothing to save.
+
 ## Example
 
 ```python file="monitor.py"
@@ -66,7 +69,8 @@ from collections.abc import Iterator
 from intact.core.finding import Finding
 from intact.core.keys import leaf_of
 from intact.core.rule import Facts, Rule
-from intact.core.wording import LOSS_FREE, example, some
+from intact.core.wording import LOSS_FREE, count, example, some
+from intact.losses import graded, loss
 from intact.repairs.place import Place
 
 CODE = "arch/lazy-uninitialized"
@@ -98,4 +102,27 @@ def _lazily_registered(facts: Facts, key: str) -> bool:
     return owner is not None and leaf_of(key) in owner.lazy_names
 
 
+def survive(facts: Facts) -> Iterator[Finding]:
+    """Yields parameters without a shape, and saved tensors that a fresh model does not have before it has run."""
+    for items in graded(facts, "lazy"):
+        yield loss(
+            CODE,
+            items,
+            f"{count(len(items), 'lazy parameter')}, as `{items[0].path}` of `{items[0].owner_class}`, "
+            f"{'has' if len(items) == 1 else 'have'} no shape and no values yet: there is nothing to save",
+            "a lazy layer takes its shape from the first batch, and the model has not run",
+            "run the model once before saving",
+        )
+    for items in graded(facts, "late"):
+        yield loss(
+            CODE,
+            items,
+            f"{some(item.path for item in items)} {'is' if len(items) == 1 else 'are'} saved, and a fresh "
+            f"`{items[0].owner_class}` does not have {'it' if len(items) == 1 else 'them'} before it has run",
+            f"of `{items[0].path}`: {items[0].evidence}, and the constructor does not",
+            f'register it in the constructor: `self.register_buffer("{items[0].name}", torch.zeros(…))`',
+        )
+
+
 RULE = Rule(CODE, detect, page=__doc__ or "")
+AUDIT = Rule(CODE, survive, "audit", page=__doc__ or "")

@@ -7,6 +7,9 @@ that loads it. Position ids, attention masks and rotary tables went this way in 
 met "Unexpected key(s) in state_dict". If the model has computed the same values, dropping the file's loses nothing; if it has
 others, a hyperparameter behind them changed (another length, another rotary base), and that deserves a look.
 
+Before a save an audit names buffers that are not persistent and that no new object would have: drawn at random by the
+constructor, or updated from the data and used.
+
 ## Example
 
 ```python
@@ -56,7 +59,8 @@ from collections.abc import Iterator
 
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.wording import LOSS_FREE, by_permission, count, example
+from intact.core.wording import LOSS_FREE, by_permission, count, example, some
+from intact.losses import graded, loss, sizes
 from intact.repairs.drop import Drop
 
 CODE = "arch/non-persistent-buffer"
@@ -91,4 +95,40 @@ def _finding(facts: Facts, keys: list[str], equal: bool) -> Finding:
     )
 
 
+def survive(facts: Facts) -> Iterator[Finding]:
+    """Yields buffers of a live model that are not saved and would not come back."""
+    for items in graded(facts, "buffer"):
+        be = "is" if len(items) == 1 else "are"
+        yield loss(
+            CODE,
+            items,
+            f"{count(len(items), 'buffer')} of `{items[0].owner_class}`, as `{items[0].path}`, {be} not persistent and would not "
+            f"be saved, and a new object has other values: {sizes(items)}",
+            f"of `{items[0].path}`: {items[0].evidence}",
+            f'let it be saved: `self.register_buffer("{items[0].name}", …)` without `persistent=False`',
+        )
+
+
+def came_out_otherwise(facts: Facts) -> Iterator[Finding]:
+    """Yields buffers that the model computed with other values than when it was sealed; information where that shows nowhere."""
+    behaviour = facts.behaviour
+    if behaviour is None or not behaviour.buffers:
+        return
+    keys = behaviour.buffers
+    shown = (
+        "outputs are those of the save all the same" if behaviour.same else "it is not in the file, so the model computed it anew"
+    )
+    yield Finding(
+        CODE,
+        "info" if behaviour.same else "warning",
+        f"{count(len(keys), 'buffer')} outside of the state dict came out otherwise than when the model was saved: {some(keys)}",
+        tuple(keys),
+        {"replayed": behaviour.replay is not None},
+        cause=f"{shown}: drawn at random, or from another hyperparameter",
+        help="" if behaviour.same else "make it persistent, or compute it from the constructor's arguments alone",
+    )
+
+
 RULE = Rule(CODE, detect, page=__doc__ or "")
+AUDIT = Rule(CODE, survive, "audit", page=__doc__ or "")
+REPLAY = Rule(CODE, came_out_otherwise, "replay", page=__doc__ or "")

@@ -7,6 +7,9 @@ memory once (safetensors) keeps one of the names and drops the other, which torc
 there. Or the file holds both names with different values, because the model that was saved did not tie them; then torch keeps
 whichever it copies last. The first loses nothing and is repaired; the second has to be decided.
 
+Before a save an audit says which tensors a fresh model would tie and this one no longer does, and which share only part of their
+memory, so that they are written twice and are two after loading.
+
 ## Example
 
 ```python
@@ -63,6 +66,7 @@ from dataclasses import replace
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import LOSS_FREE, by_permission, count, example, some
+from intact.losses import graded, loss
 from intact.repairs.tie import Tie
 
 CODE = "arch/tied-weights"
@@ -150,4 +154,30 @@ def _unequal(facts: Facts, pairs: list[tuple[str, str]]) -> Finding:
     )
 
 
+def survive(facts: Facts) -> Iterator[Finding]:
+    """Yields pairs of a live model that a fresh one has as one tensor, and pairs that share part of their memory."""
+    for items in graded(facts, "untied"):
+        first = items[0]
+        yield loss(
+            CODE,
+            items,
+            f"`{first.path}` and `{first.partner}` are two tensors, and a fresh `{first.owner_class}` has one for both"
+            + (f" ({count(len(items), 'such pair')})" if len(items) > 1 else ""),
+            f"one of them was replaced after construction; {first.evidence}",
+            f"tie them again (`{first.path} = {first.partner}`), or build the model without the tie",
+            step=Tie(tuple((item.path, item.partner) for item in items), lossless=False),
+        )
+    for items in graded(facts, "overlap"):
+        first = items[0]
+        yield loss(
+            CODE,
+            items,
+            f"`{first.path}` and `{first.partner}` share part of their memory, and would be two separate tensors after loading"
+            + (f" ({count(len(items), 'such pair')})" if len(items) > 1 else ""),
+            "one is a view into the other, or both are views into one larger tensor",
+            "register the larger tensor once, and make the views when they are used",
+        )
+
+
 RULE = Rule(CODE, detect, page=__doc__ or "")
+AUDIT = Rule(CODE, survive, "audit", page=__doc__ or "")

@@ -1,0 +1,1 @@
+"""Causes in what a model does, not in what it holds."""

@@ -1,0 +1,1 @@
+"""Causes in the values themselves, whatever keys they stand under."""
