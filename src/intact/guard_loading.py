@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,18 +47,21 @@ def guarded_load(original: Callable[..., Any], module: torch.nn.Module, state: A
     """
     if getattr(_state, "busy", False) or not isinstance(state, Mapping) or _is_loading_itself():
         return original(module, state, *args, **kwargs)
-    with _busy():
+    seen = None
+    with _busy(), suppress(Exception):  # modules that are made otherwise than torch's (scripted ones) are torch's own affair
         seen = _seen(module, state, assign=bool(kwargs.get("assign", args[1] if len(args) > 1 else False)))
     if seen is None:
         return original(module, state, *args, **kwargs)
     snapshot = _kept(module, seen) if seen.may_fail else None
     try:
         result = original(module, state, *args, **kwargs)
-    except Exception as error:
+    except BaseException as error:
         with _busy():
             _explain(error, module, state, snapshot)
         raise
-    with _busy():
+    messages: list[str] = []
+    report = None
+    with _busy(), suppress(Exception):  # the load went through; what is said of it must not stop a training run
         messages, report = _losses(module, state, seen, result)
     if messages:
         tell("\n  ".join(messages), report)
@@ -154,15 +157,17 @@ def _kept(module: torch.nn.Module, seen: _Seen) -> Any:
         return None
 
 
-def _explain(error: Exception, module: torch.nn.Module, state: Mapping[str, Any], snapshot: Any) -> None:
+def _explain(error: BaseException, module: torch.nn.Module, state: Mapping[str, Any], snapshot: Any) -> None:
     """Puts the module back, and appends the cause to the message of the error."""
     lines = []
     if snapshot is not None:
         snapshot.restore()
         lines.append("the module is as it was before this call")
+    if not isinstance(error, RuntimeError) or len(error.args) != 1 or not isinstance(error.args[0], str):
+        return
     report = _report(module, state)
     lines = [*_causes(report.findings if report is not None else ()), *lines]
-    if lines and isinstance(error, RuntimeError) and len(error.args) == 1 and isinstance(error.args[0], str):
+    if lines:
         error.args = ("\n  ".join([error.args[0] + "\n\nintact:", *lines]),)
 
 

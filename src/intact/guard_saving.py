@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,7 +27,7 @@ from intact.errors import CannotRead, IntactError
 from intact.files.locking import only_writer, stem_of
 from intact.files.trees import removed, sync
 from intact.guard_files import identity_of, path_of, tell
-from intact.guard_writeback import freed_later, written_back
+from intact.guard_writeback import begun, freed_later, written_back
 
 WAIT_S = 600.0
 """How long another writer of the same path is waited for: longer than a save takes, shorter than a job waits for a rank."""
@@ -83,7 +82,7 @@ def _save(write: Write, target: Path) -> str:
         with written_back(draft):
             write(str(draft))
         sealed = _sealed(draft)
-        seals = _seals(target, sealed, folder)
+        seals = _seals(target, sealed, folder) if sealed is not None else None
         if other and seals is not None and seals.unchanged:
             return f"{other}; it wrote the same content"
         with _as_no_draft():
@@ -137,8 +136,8 @@ def _draft_folder(target: Path) -> Iterator[Path]:
             removed(folder)
 
 
-def _sealed(draft: Path) -> SealedFile:
-    """Returns the digests of a draft, taken while the disk takes its bytes."""
+def _sealed(draft: Path) -> SealedFile | None:
+    """Returns the digests of a draft, taken while the disk takes its bytes; None where they cannot be."""
     failed: list[OSError] = []
 
     def synced() -> None:
@@ -147,13 +146,14 @@ def _sealed(draft: Path) -> SealedFile:
         except OSError as error:
             failed.append(error)
 
-    syncing = threading.Thread(target=synced, daemon=True)
-    syncing.start()
+    syncing, sealed = begun(synced), None
     try:
         sealed = sealed_files(draft.parent, (draft.name,))[draft.name]
         sealed = msgspec.structs.replace(sealed, identity=identity_of(draft))
+    except (CannotRead, RuntimeError):  # digesting takes threads too, and an interpreter that is ending starts none
+        pass
     finally:
-        syncing.join()
+        synced() if syncing is None else syncing.join()
     if failed:
         raise failed[0]
     return sealed
@@ -218,7 +218,7 @@ def _put(draft: Path, target: Path, seals: _Seals | None) -> str:
         os.replace(draft, target)
     sync(target.parent)
     if seals is None:
-        return "the disk did not take the seal"
+        return "the seal could not be made"
     try:
         os.replace(seals.settled, place)
     except OSError as error:

@@ -11,7 +11,7 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,16 @@ _START = 2
 
 _EVERY_S = 0.003
 """A few MiB of writing at the speed of memory; small files are whole before the first call."""
+
+
+def begun(work: Callable[..., object], *args: object) -> threading.Thread | None:
+    """Returns a thread that works; None where the interpreter is ending and starts none, as when a program saves at exit."""
+    thread = threading.Thread(target=work, args=args, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
 
 
 @contextmanager
@@ -36,13 +46,13 @@ def written_back(path: Path) -> Iterator[None]:
         yield
         return
     done = threading.Event()
-    sender = threading.Thread(target=_send, args=(path, call, done), daemon=True)
-    sender.start()
+    sender = begun(_send, path, call, done)
     try:
         yield
     finally:
         done.set()
-        sender.join()
+        if sender is not None:
+            sender.join()
 
 
 def _send(path: Path, call: Any, done: threading.Event) -> None:
@@ -69,7 +79,8 @@ def freed_later(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        threading.Thread(target=os.close, args=(descriptor,)).start()
+        if begun(os.close, descriptor) is None:
+            os.close(descriptor)
 
 
 @lru_cache(maxsize=1)
