@@ -8,6 +8,7 @@ afterwards; what could fail is over before the first byte is written, and Ctrl-C
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,13 +60,35 @@ def copy_verified(container: Container, destinations: Mapping[str, torch.Tensor]
     """
     import torch
 
-    from intact.reading import read_values
-
     ordered = [key for key in container.describe().tensors if key in destinations]
-    values = read_values(container, ordered)
+    values = _values(container, {key: destinations[key] for key in ordered})
     with uninterrupted(), torch.no_grad():
         for key, value in values.items():
             destinations[key].copy_(value)
+
+
+def _values(container: Container, destinations: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The values by key; where all stand in one file as they are in memory, as views of one tensor over that file."""
+    import torch
+
+    from intact.reading import read_values
+
+    runs = list(getattr(container, "sealed_runs", tuple)()) if sys.byteorder == "little" else []
+    if len(runs) != 1 or runs[0].name:
+        return read_values(container, destinations)
+    ranges = {key: (begin, end) for key, begin, end in runs[0].ranges}
+    view = runs[0].file.view(0, runs[0].file.size_bytes)
+    fits = all(
+        key in ranges
+        and ranges[key][0] % tensor.element_size() == 0
+        and ranges[key][1] - ranges[key][0] == tensor.nbytes
+        and tensor.nbytes
+        for key, tensor in destinations.items()
+    )
+    if not fits or view.readonly:
+        return read_values(container, destinations)
+    whole = torch.frombuffer(view, dtype=torch.uint8)
+    return {key: whole[slice(*ranges[key])].view(tensor.dtype).view(tensor.shape) for key, tensor in destinations.items()}
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from intact.core.architecture import Architecture
+from intact.core.architecture import Architecture, read_architecture
 from intact.core.behaviour import BehaviourFacts
 from intact.core.description import Description
 from intact.core.finding import Finding
@@ -128,7 +128,7 @@ def _probe(manifest: Manifest) -> tuple[Probe | None, str]:
 
 def _architecture(manifest: Manifest) -> Architecture | None:
     try:
-        return Architecture.from_json(manifest.architecture) if manifest.architecture else None
+        return read_architecture(manifest.architecture) if manifest.architecture else None
     except ValueError:
         return None  # what is wrong with the record is for `intact.load` to say
 

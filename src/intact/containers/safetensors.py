@@ -8,6 +8,7 @@ digests of its own in the metadata.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import accumulate
 from operator import mul
 from typing import Any
@@ -94,6 +95,10 @@ class SafetensorsContainer:
         Tensors of a sealed file stand in the order of the state dict that was saved, tied keys included; those of any other in
         the order of their bytes.
         """
+        return self._description
+
+    @cached_property
+    def _description(self) -> Description:
         tensors = {key: TensorInfo(key, span.dtype, span.shape, source=key) for key, span in self._spans.items()}
         own = NAMES | set(self.aliases) if self.seal else ()
         extras = tuple(

@@ -49,10 +49,10 @@ def _modules(manifest: Manifest) -> Mapping[str, ModuleInfo]:
     """The modules of the model that was saved; none where this intact cannot read the record of a later one."""
     if not manifest.architecture:
         return {}
-    from intact.core.architecture import Architecture
+    from intact.core.architecture import read_modules
 
     try:
-        return Architecture.from_json(manifest.architecture).module_infos()
+        return read_modules(manifest.architecture)
     except ValueError:
         return {}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -102,6 +103,10 @@ class ShardedContainer:
 
     def describe(self) -> Description:
         """Returns all shards as one: tensors in the order of the shards, extras that differ with the shard's name in front."""
+        return self._description
+
+    @cached_property
+    def _description(self) -> Description:
         parts = self._descriptions.values()
         tensors: dict[str, TensorInfo] = {}
         for name, part in self._descriptions.items():

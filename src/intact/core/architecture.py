@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal
 
 from intact.core.description import ModuleInfo, Plain
@@ -166,6 +168,26 @@ class Architecture:
         for prefix, place in variant.tables:
             found.update((f"{prefix}.{name}", plain_of(value)) for name, value in self.tables[place].items())
         return found
+
+
+@lru_cache(maxsize=8)
+def read_architecture(text: str) -> Architecture:
+    """Returns the record that a text holds, the same one for the same text: a load asks for it several times.
+
+    Raises:
+        ValueError: As for `Architecture.from_json`.
+    """
+    return Architecture.from_json(text)
+
+
+@lru_cache(maxsize=8)
+def read_modules(text: str) -> Mapping[str, ModuleInfo]:
+    """Returns the modules of the record that a text holds, by path.
+
+    Raises:
+        ValueError: As for `Architecture.from_json`.
+    """
+    return MappingProxyType(read_architecture(text).module_infos())
 
 
 def plain_of(value: Any) -> Plain:
