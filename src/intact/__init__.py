@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     )
     from intact.guarding import guard
     from intact.management import CheckpointManager
-    from intact.model.recording import Recorded, recorded
+    from intact.model.making.recording import Recorded, recorded
+    from intact.model.making.trust import register
     from intact.model.rng import rng
-    from intact.model.trust import register
 
 _HOME = {
     "CannotRead": "intact.errors",
@@ -46,7 +46,7 @@ _HOME = {
     "NotACheckpoint": "intact.errors",
     "Plan": "intact.core.plan",
     "ReadBackFailed": "intact.errors",
-    "Recorded": "intact.model.recording",
+    "Recorded": "intact.model.making.recording",
     "Report": "intact.core.report",
     "TooLarge": "intact.errors",
     "audit": "intact.api",
@@ -58,8 +58,8 @@ _HOME = {
     "load_into": "intact.api",
     "load_program": "intact.api",
     "read": "intact.api",
-    "recorded": "intact.model.recording",
-    "register": "intact.model.trust",
+    "recorded": "intact.model.making.recording",
+    "register": "intact.model.making.trust",
     "repair": "intact.api",
     "rng": "intact.model.rng",
     "save": "intact.api",

@@ -250,7 +250,7 @@ def audit(model: Model) -> Report:
     """
     from intact.auditing import audit as audit_model
     from intact.examination import build
-    from intact.model.architecture import capture
+    from intact.model.making.architecture import capture
     from intact.rebuildable import with_rebuilding
 
     module = build(model)

@@ -48,10 +48,10 @@ def audit(model: torch.nn.Module, captured: Captured | None = None, *, expected:
     Raises:
         ModelError: The model's own `state_dict` raises.
     """
-    from intact.model.architecture import capture
     from intact.model.expectation import expect
-    from intact.model.inventory import take_inventory
-    from intact.model.remaking import likely_twin
+    from intact.model.making.architecture import capture
+    from intact.model.survival.inventory import take_inventory
+    from intact.model.survival.remaking import likely_twin
 
     known: Captured = captured if captured is not None else capture(model)
     twin = known.twin

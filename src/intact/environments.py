@@ -93,7 +93,7 @@ def current_beside(recorded: Environment, model: nn.Module | None = None) -> Env
         recorded: Names the distributions to look for.
         model: Whose own code is looked for as well.
     """
-    from intact.model.environment import capture_environment, describe_machine, installed_beside
+    from intact.model.surroundings.environment import capture_environment, describe_machine, installed_beside
 
     here = capture_environment(model) if "torch" in sys.modules else describe_machine()
     found = {entry.name: entry for entry in (*here.distributions, *installed_beside(recorded.distributions))}

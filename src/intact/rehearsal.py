@@ -82,7 +82,7 @@ def with_findings(report: Report, more: Iterable[Finding]) -> Report:
 
 def _obstacle(report: Report, diagnosis: Diagnosis, model: torch.nn.Module) -> str:
     """Why the file's values cannot be put into the model, "" where they can."""
-    from intact.model.probing import SPREAD, is_spread
+    from intact.model.replay.probing import SPREAD, is_spread
 
     errors = [finding for finding in report.findings if finding.severity == "error"]
     if diagnosis.open or any(finding.step is None or not finding.step.lossless for finding in errors):
@@ -105,9 +105,9 @@ def behaviour_of(
         obstacle: Why that is not to be tried.
         filled: Whether they are there already.
     """
-    from intact.model.changes import inner_mode
+    from intact.model.making.wrappers import inner_of
     from intact.model.modes import mode_of
-    from intact.model.wrappers import inner_of
+    from intact.model.replay.changes import inner_mode
 
     inner = inner_of(model) or model
     probe, why_not = _probe(manifest)
@@ -135,7 +135,7 @@ def _architecture(manifest: Manifest) -> Architecture | None:
 
 def _compared(inner: torch.nn.Module, manifest: Manifest, whole: Architecture, probe: Probe | None) -> BehaviourFacts:
     """What can be said without running anything."""
-    from intact.model.changes import attribute_changes, buffer_changes, inner_architecture, source_changes, without_prefix
+    from intact.model.replay.changes import attribute_changes, buffer_changes, inner_architecture, source_changes, without_prefix
 
     architecture = inner_architecture(whole)
     absent = {without_prefix(row.key, whole): row for row in manifest.absent}
@@ -149,7 +149,7 @@ def _compared(inner: torch.nn.Module, manifest: Manifest, whole: Architecture, p
 def _rerun(
     inner: torch.nn.Module, probe: Probe, mode: Mode | None, put: Callable[[], None], facts: BehaviourFacts, *, filled: bool
 ) -> BehaviourFacts:
-    from intact.model.replaying import rerun
+    from intact.model.replay.replaying import rerun
 
     try:
         shown = rerun(inner, probe, mode, put, filled=filled)

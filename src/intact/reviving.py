@@ -88,7 +88,7 @@ def rebuilt(
     Raises:
         LoadRefused: It cannot be built, or not with what is trusted.
     """
-    from intact.model.rebuilding import rebuild
+    from intact.model.making.rebuilding import rebuild
     from intact.model.state import random_state_kept
 
     with random_state_kept():
@@ -114,7 +114,7 @@ def finish(model: torch.nn.Module, record: Record, report: Report) -> None:
 
 def _other_signature(model: torch.nn.Module, architecture: Architecture) -> Iterator[Finding]:
     """Yields arguments of the class that are new, or have another default, since the model was saved."""
-    from intact.model.rebuilding import signature_changes
+    from intact.model.making.rebuilding import signature_changes
 
     said = {
         "default-differs": "the default of `{}` is another one now, and the model was built with the value of then",

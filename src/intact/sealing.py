@@ -103,7 +103,7 @@ def probed(module: torch.nn.Module | None, report: Report | None, example_inputs
     """
     from intact.core.behaviour import BehaviourFacts
     from intact.core.rule import Facts
-    from intact.model.probing import probe
+    from intact.model.replay.probing import probe
     from intact.rehearsal import told, with_findings
 
     if module is None or report is None:
@@ -123,7 +123,7 @@ def audited(
         LoadRefused: Something would not survive that was not allowed.
     """
     from intact.auditing import audit
-    from intact.model.architecture import capture
+    from intact.model.making.architecture import capture
 
     captured = capture(module, include_source=include_source)
     report = with_rebuilding(audit(module, captured), captured.architecture)
@@ -134,13 +134,13 @@ def audited(
 
 def records_of(module: torch.nn.Module) -> dict[str, str]:
     """Returns the architecture of a model and the environment, as text."""
-    from intact.model.architecture import capture
+    from intact.model.making.architecture import capture
 
     return _records(capture(module).architecture, module)
 
 
 def _records(architecture: Architecture, module: torch.nn.Module) -> dict[str, str]:
-    from intact.model.environment import capture_environment
+    from intact.model.surroundings.environment import capture_environment
 
     return {"architecture": architecture.to_json(), "environment": capture_environment(module).to_json()}
 

@@ -17,7 +17,7 @@ import intact
 from intact.auditing import audit, stopped_by
 from intact.core.codes import CODES
 from intact.core.inventory import Inventory, Item
-from intact.model.architecture import capture
+from intact.model.making.architecture import capture
 
 
 def on_meta() -> nn.Module:

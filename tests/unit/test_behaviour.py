@@ -13,7 +13,7 @@ from torch import nn
 
 from intact.behaviour import GROWTH, LAST_BITS, OTHER_DEVICE, noise_of, replayed, summary
 from intact.core.probe import Trace
-from intact.model.probe_trace import traced
+from intact.model.replay.probe_trace import traced
 
 X = torch.randn(6, 16, generator=torch.Generator().manual_seed(5))
 

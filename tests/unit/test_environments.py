@@ -17,7 +17,7 @@ import intact
 from intact.core.environment import Distribution, Environment, Settings, SourceTree
 from intact.environments import Line, compare_environments, current_beside, recorded_in, release_of
 from intact.errors import CannotRead, IntactError
-from intact.model.environment import capture_environment
+from intact.model.surroundings.environment import capture_environment
 
 HERE = Environment(
     python="3.11.7",

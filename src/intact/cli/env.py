@@ -87,7 +87,7 @@ def _this(output: Output, torch_is_here: bool, target: str | None, force: bool) 
 
 
 def _captured(torch_is_here: bool) -> Environment:
-    from intact.model.environment import capture_environment, describe_machine
+    from intact.model.surroundings.environment import capture_environment, describe_machine
 
     return capture_environment(None) if torch_is_here else describe_machine()
 
@@ -119,7 +119,7 @@ def _bug_report(file: str | None, target: str | None) -> Status:
     if file is not None or target is not None:
         raise click.UsageError("--bug-report is about this environment: it takes neither FILE nor --output")
     from intact import __version__
-    from intact.model.distributions import installed
+    from intact.model.surroundings.distributions import installed
     from intact.renderers import environment as renderer
 
     here = _load_torch()

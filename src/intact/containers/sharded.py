@@ -14,13 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from intact.containers import shard_notes
+from intact.containers.merging import merged_extras, merged_names
 from intact.containers.ownership import Ownership
 from intact.containers.sealed import SealedRuns
 from intact.containers.sealed_content import Entries, sealed_description
 from intact.containers.shard_index import SHARD_NAME, SHARDS_LIMIT, Index, is_index, read_index
 from intact.containers.shown import listed, shown_list
 from intact.core.container import Container, Storage, TensorRecord
-from intact.core.description import Description, Extra, ForeignName, Integrity, Source, Writer
+from intact.core.description import Description, Integrity, Source, Writer
 from intact.core.keys import natural_order
 from intact.core.manifest import Manifest, in_order
 from intact.core.tensor import TensorInfo
@@ -115,8 +116,8 @@ class ShardedContainer:
             tensors=tensors,
             ties=tuple(tie for part in parts for tie in part.ties),
             modules={path: module for part in parts for path, module in part.modules.items()},
-            extras=_merged_extras(self._index, self._descriptions),
-            foreign=_merged_names(name for part in parts for name in part.foreign),
+            extras=merged_extras(self._index, self._descriptions),
+            foreign=merged_names(name for part in parts for name in part.foreign),
             extra_state=tuple(dict.fromkeys(key for part in parts for key in part.extra_state)),
             meaningful_order=all(part.meaningful_order for part in parts),
             metadata={path: version for part in parts for path, version in part.metadata.items()},
@@ -378,27 +379,3 @@ def _together(folder: Path, failed: Mapping[str, IntactError], shard_count: int)
         evidence={**first.evidence, "shards": shards, "shard_count": shard_count},
         help=first.help,
     )
-
-
-def _merged_extras(index: Index, descriptions: Mapping[str, Description]) -> tuple[Extra, ...]:
-    """Returns the entries of all shards: once where they are equal everywhere, otherwise with the shard's name in front."""
-    texts: dict[str, set[str]] = {}
-    for description in descriptions.values():
-        for extra in description.extras:
-            texts.setdefault(extra.path, set()).add(extra.text)
-    merged = {f"index.metadata.{name}": Extra(f"index.metadata.{name}", "str", text) for name, text in index.metadata.items()}
-    for name, description in descriptions.items():
-        for extra in description.extras:
-            path = extra.path if len(texts[extra.path]) == 1 else f"{name}: {extra.path}"
-            merged.setdefault(path, replace(extra, path=path))
-    return tuple(merged.values())
-
-
-def _merged_names(names: Iterable[ForeignName]) -> tuple[ForeignName, ...]:
-    merged: dict[str, ForeignName] = {}
-    for name in names:
-        known = merged.get(name.name)
-        merged[name.name] = (
-            replace(known, count=known.count + name.count, called=known.called or name.called) if known is not None else name
-        )
-    return tuple(merged.values())

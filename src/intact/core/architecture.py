@@ -2,7 +2,7 @@
 
 The record is plain data and travels as JSON in a sealed checkpoint. Modules that are alike share one variant, and configuration
 objects that hundreds of modules hold are kept once. Reading the text trusts nothing in it: whatever is malformed, too long or
-nested too deeply is a `ValueError`. Arguments are kept as typed JSON, see `intact.model.arguments`; here they are only carried.
+nested too deeply is a `ValueError`. Arguments are typed JSON (`intact.model.making.arguments`); here they are only carried.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What stands on a live model beside its state dict, or in it without being worth saving: one record for each such thing.
 
-The records hold no tensors and no torch. `take_inventory` in `model/inventory.py` fills them; rules of the phase `audit` read
-them.
+The records hold no tensors and no torch. `take_inventory` of `model/survival/` fills them; the rules of an audit read them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from intact.cli import env as command
 from intact.cli.main import main
 from intact.core.environment import Distribution, Environment
-from intact.model.environment import capture_environment
+from intact.model.surroundings.environment import capture_environment
 
 Run = Callable[..., Result]
 

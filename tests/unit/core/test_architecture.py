@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from intact.core.architecture import Architecture, ClassRecord, Variant, plain_of
-from intact.model.architecture import capture
 from intact.model.expectation import expect
+from intact.model.making.architecture import capture
 
 
 def record() -> Architecture:

@@ -18,7 +18,7 @@ from torch import nn
 
 import intact
 from intact.core.environment import Distribution
-from intact.model.environment import capture_environment
+from intact.model.surroundings.environment import capture_environment
 
 net = nn.Linear(4, 2)
 library = Distribution("layers-of-somebody", "1.4.0", ("somebody",), classes=("somebody.layers.Net",))

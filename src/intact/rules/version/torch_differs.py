@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import intact
-from intact.model.environment import capture_environment
+from intact.model.surroundings.environment import capture_environment
 
 net = nn.Linear(4, 2)
 recorded = replace(capture_environment(net), torch="2.4.1+cu121", torch_commit="")
