@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
-import pytest
 import torch
 from torch import nn
 
@@ -44,19 +44,18 @@ def test_two_guards_are_one_until_the_last_is_stopped(tmp_path: Path) -> None:
     assert own_functions() == before
 
 
-def test_a_function_that_somebody_replaced_meanwhile_is_left_and_the_guard_below_it_is_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_that_somebody_replaced_meanwhile_is_left_and_the_guard_below_it_is_off(tmp_path: Path) -> None:
     """Other libraries replace torch's functions too, and must not lose theirs."""
     before = torch.save
-    with intact.guard():
-        guarded = torch.save
-        theirs = lambda *args, **kwargs: guarded(*args, **kwargs)  # noqa: E731
-        monkeypatch.setattr(torch, "save", theirs)
-    assert torch.save is theirs
-    torch.save({"a": torch.ones(2)}, tmp_path / "a.pth")
-    assert os.listdir(tmp_path) == ["a.pth"]
-    torch.save = before  # the guard's own was beneath: it has been given back by nobody
+    try:
+        with intact.guard():
+            theirs = partial(torch.save)
+            torch.save = theirs
+        assert torch.save is theirs
+        torch.save({"a": torch.ones(2)}, tmp_path / "a.pth")
+        assert os.listdir(tmp_path) == ["a.pth"]
+    finally:
+        torch.save = before  # the guard's own was beneath: it has been given back by nobody
 
 
 def test_threads_that_save_to_paths_of_their_own_do_not_meet(tmp_path: Path) -> None:

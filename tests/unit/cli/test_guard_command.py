@@ -129,8 +129,8 @@ def test_the_exit_status_is_that_of_the_script(line: str, status: int, tmp_path:
 
 def test_ctrl_c_reaches_the_script_and_ends_it_as_it_ends_python(tmp_path: Path) -> None:
     """A script may save once more when it is interrupted; what runs at exit runs."""
-    lines = ["import atexit, time", "atexit.register(print, 'at exit')", "print('ready', flush=True)"]
-    (tmp_path / "a.py").write_text("\n".join([*lines, "try: time.sleep(60)", "finally: print('saved once more')"]))
+    lines = ["import atexit, time", "atexit.register(print, 'at exit')", "try:", "    print('ready', flush=True)"]
+    (tmp_path / "a.py").write_text("\n".join([*lines, "    time.sleep(60)", "finally:", "    print('saved once more')"]))
     process = begun(tmp_path, "a.py")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
