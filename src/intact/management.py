@@ -22,6 +22,7 @@ from intact.core.finding import Finding
 from intact.core.report import Report, verdict_of
 from intact.errors import IntactError, LoadRefused
 from intact.files.atomic import writing
+from intact.files.locking import only_writer
 from intact.files.reading import BoundedFile
 from intact.files.trees import removed
 from intact.training import load_training
@@ -31,7 +32,8 @@ from intact.training_taking import TakenPart, taken
 Direction = Literal["min", "max"]
 
 _NAME = re.compile(r"step-(\d{1,18})")
-_DEAD = re.compile(r"\.step-\d{1,18}\.[0-9a-f]{12}\.tmp")
+_DEAD = re.compile(r"\.(?:step-\d{1,18}|latest|best)\.[0-9a-f]{12}\.tmp")
+_LOCK = re.compile(r"\.(step-\d{1,18})\.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class CheckpointManager:
         self._allow = tuple(allow)
         self._worker: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._copies: dict[str, TakenPart] = {}
         self.step: int | None = None
 
     def save(self, step: int, *, metrics: Mapping[str, float] | None = None, background: bool = False, **objects: Any) -> Path:
@@ -97,7 +100,8 @@ class CheckpointManager:
         Args:
             step: Of the run, from 0; a checkpoint of the same step is replaced.
             metrics: What was measured, by name.
-            background: Whether to return as soon as everything is copied; an error is raised by the next call.
+            background: Whether to return as soon as everything is copied; an error is raised by the next call. The memory of
+                the copy is kept for the next one, until a save that is not in the background.
             **objects: Modules, optimizers and whatever else is to be saved, by name.
 
         Raises:
@@ -109,10 +113,11 @@ class CheckpointManager:
         parts = taken(objects, self._allow)
         target = self.folder / f"step-{step}"
         if background:
-            own = {name: part.copied() for name, part in parts.items()}
-            self._worker = threading.Thread(target=self._write_quietly, args=(target, own, notes), name="intact-save")
+            self._copies = {name: part.copied(self._copies.get(name)) for name, part in parts.items()}
+            self._worker = threading.Thread(target=self._write_quietly, args=(target, self._copies, notes), name="intact-save")
             self._worker.start()
         else:
+            self._copies = {}
             self._write(target, parts, notes)
         self.step = step
         return target
@@ -253,6 +258,8 @@ class CheckpointManager:
             for name in os.listdir(self.folder):
                 if _DEAD.fullmatch(name):
                     removed(self.folder / name)
+                elif lock := _LOCK.fullmatch(name):
+                    _release(self.folder / lock[1])
 
     def _ranked(self, every: Iterable[Saved]) -> list[Saved]:
         """The checkpoints from the best on; what is not a number is never the best, and of equal ones the first is."""
@@ -280,6 +287,12 @@ class CheckpointManager:
             return known.get(path, max(later, default=0)), step
 
         return sorted(self._folders(), key=order, reverse=True)
+
+
+def _release(target: Path) -> None:
+    """Removes the lock of a checkpoint whose writer was killed; one that is held by a writer that lives stays."""
+    with suppress(IntactError), only_writer(target):
+        pass
 
 
 def _passed_over(path: Path, damage: Finding) -> Finding:

@@ -47,16 +47,27 @@ class TakenPart:
     records: Mapping[str, str] | None = None
     audit: Report | None = None
 
-    def copied(self) -> TakenPart:
-        """Returns the same with memory of its own, on the CPU."""
+    def copied(self, before: TakenPart | None = None) -> TakenPart:
+        """Returns the same with memory of its own, on the CPU.
+
+        Args:
+            before: An earlier copy that is needed no more. Its memory is written over where it fits: new memory costs several
+                times as much as the copy itself, because the system clears every page of it first.
+        """
         if self.contents is None:
             return self
-        tensors = {key: _copied(tensor) for key, tensor in self.contents.tensors.items()}
+        had = before.contents.tensors if before is not None and before.contents is not None else {}
+        tensors = {key: _copied(tensor, had.get(key)) for key, tensor in self.contents.tensors.items()}
         return replace(self, contents=replace(self.contents, tensors=tensors))
 
 
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().resolve_conj().resolve_neg().to("cpu", copy=True).contiguous()
+def _copied(tensor: torch.Tensor, memory: torch.Tensor | None) -> torch.Tensor:
+    import torch
+
+    with torch.inference_mode(False), torch.no_grad():  # what is made in inference mode could not be written over later
+        if memory is None or memory.shape != tensor.shape or memory.dtype != tensor.dtype:
+            memory = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+        return memory.copy_(tensor.detach())
 
 
 def taken(objects: Mapping[str, Any], allow: Iterable[str] = (), *, include_source: bool = False) -> dict[str, TakenPart]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import intact
+from intact.files.atomic import writing
 from intact.management import CheckpointManager
 from intact.training_saving import write_training
 
@@ -161,6 +162,52 @@ def test_remains_of_killed_writers_are_cleared_and_files_of_others_are_not(tmp_p
     filled(folder, [1])
     assert sorted(os.listdir(folder)) == ["best", "events.log", "latest", "step-0"]
     assert (folder / "best").read_text() == "mine too"
+
+
+def test_locks_and_links_of_killed_writers_are_cleared_and_locks_of_living_ones_are_not(tmp_path: Path) -> None:
+    """A process that is killed while it saves leaves the lock of that step, and no later step has the same."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".step-7.lock").touch()
+    os.symlink("step-7", folder / ".latest.0123456789ab.tmp")
+    os.symlink("step-7", folder / ".best.0123456789ab.tmp")
+    with writing(folder / "step-8"):
+        filled(folder, [1])
+        assert sorted(os.listdir(folder)) == [".step-8.lock", "best", "latest", "step-0"]
+
+
+def test_memory_of_a_background_save_is_written_over_by_the_next(tmp_path: Path) -> None:
+    """New memory costs several times as much as the copy, and the first save may have been in inference mode."""
+    manager = CheckpointManager(tmp_path / "run")
+    net = nn.Linear(50, 50)
+    with torch.inference_mode():
+        manager.save(1, model=net, background=True)
+    first = copies(manager)
+    with torch.no_grad():
+        net.weight.fill_(2)
+    manager.save(2, model=net, background=True)
+    assert copies(manager) == first
+    manager.save(3, model=net)
+    weights = [intact.read(tmp_path / "run" / f"step-{step}" / "model.safetensors")["weight"] for step in (1, 2)]
+    assert [bool((weight == 2).all()) for weight in weights] == [False, True]
+    assert copies(manager) == {}
+
+
+def test_memory_that_does_not_fit_is_not_written_over(tmp_path: Path) -> None:
+    """A layer was widened between two saves, and another one is held in half precision from now on."""
+    manager = CheckpointManager(tmp_path / "run")
+    manager.save(1, model=nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), background=True)
+    wider = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 3).half())
+    manager.save(2, model=wider, background=True)
+    manager.wait()
+    found = intact.read(tmp_path / "run" / "step-2" / "model.safetensors")
+    assert all(torch.equal(found[key], value) and found[key].dtype == value.dtype for key, value in wider.state_dict().items())
+
+
+def copies(manager: CheckpointManager) -> dict[str, int]:
+    """Returns where the copies for a save in the background are."""
+    held = {name: part.contents.tensors for name, part in manager._copies.items() if part.contents is not None}
+    return {f"{name}/{key}": tensor.data_ptr() for name, tensors in held.items() for key, tensor in tensors.items()}
 
 
 def test_the_list_is_a_table(tmp_path: Path) -> None:
