@@ -260,9 +260,8 @@ def report_on(target: Path, report: Report | None) -> Report:
         Integrity(ALGORITHM),
     )
     if report is None:
-        return Report(source)
-    held = report.expected.tensors.values() if report.expected is not None else ()
-    return replace(report, source=source, matched_keys=len(held), matched_bytes=sum(tensor.size_bytes for tensor in held))
+        return Report(source, saved=True)
+    return replace(report, source=source, saved=True)
 
 
 def seal_beside(path: str | os.PathLike[str], records: Mapping[str, str]) -> Path:

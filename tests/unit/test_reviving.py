@@ -193,3 +193,17 @@ def test_a_model_that_cannot_be_built_again_is_said_when_it_is_saved(tmp_path: P
     fresh = Counted(frozenset({"c", "d"}))
     intact.load_into(fresh, tmp_path / "counted.safetensors")
     assert torch.equal(fresh.table.weight, model.table.weight)
+
+
+def test_the_report_of_a_save_tells_of_the_save_and_of_no_load(tmp_path: Path) -> None:
+    """Nothing was loaded yet, and a plan for a load would only confuse who reads it."""
+    text = str(intact.save(Net(4), tmp_path / "net.safetensors"))
+    assert "intact: everything that was found on the model was saved" in text
+    model = nn.Sequential(nn.Linear(2, 2))
+    model.extra = [nn.Linear(2, 2)]  # type: ignore[assignment]
+    with pytest.raises(intact.LoadRefused):
+        intact.save(model, tmp_path / "other.safetensors")
+    text = str(intact.save(model, tmp_path / "other.safetensors", allow=["arch/unregistered-module"]))
+    assert "lossy: saved, without" in text
+    assert "load_into" not in text
+    assert "arch/unregistered-module" in text

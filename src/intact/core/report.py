@@ -63,6 +63,7 @@ class Report:
         matched_bytes: Their bytes in the file.
         found: What the container holds.
         expected: What the model wants; None where none was given.
+        saved: Whether it tells of a save that was just made, and not of a load that could be.
     """
 
     source: Source
@@ -73,6 +74,7 @@ class Report:
     matched_bytes: int = 0
     found: Description = field(default_factory=Description)
     expected: Description | None = None
+    saved: bool = False
 
     @property
     def verdict(self) -> Verdict:

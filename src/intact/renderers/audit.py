@@ -34,6 +34,16 @@ def meaning(report: Report) -> str:
     return ", and ".join(said)
 
 
+def kept(report: Report) -> str:
+    """Returns the verdict on a save that was made, in words."""
+    grave, doubtful = _things(report, "error"), _things(report, "warning")
+    if grave:
+        return f"saved, without {count(grave, 'thing')} that the save was allowed to lose"
+    if doubtful:
+        return f"saved, and {count(doubtful, 'thing')} may not be there after loading"
+    return "everything that was found on the model was saved" if report.target is not None else "saved"
+
+
 def _things(report: Report, severity: str) -> int:
     """How many paths the findings of a severity are about."""
     return sum(len(finding.evidence.get("items", ())) or 1 for finding in report.findings if finding.severity == severity)

@@ -15,7 +15,7 @@ from intact.core.grouping import group_keys
 from intact.core.report import Report, Verdict
 from intact.core.wording import LOSS_FREE, count
 from intact.errors import IntactError
-from intact.renderers.audit import is_audit, meaning, model_row, stop_rows
+from intact.renderers.audit import is_audit, kept, meaning, model_row, stop_rows
 from intact.renderers.head import head_rows, labelled, tensors_text
 from intact.renderers.layout import Row, drawn
 from intact.renderers.plan import in_the_way, step_text
@@ -83,13 +83,14 @@ def _rows(report: Report, width: int | None) -> Iterator[Row]:
     yield from _calls(report)
     yield Row()
     yield _verdict(report)
-    if not is_audit(report):
+    if not is_audit(report) and not report.saved:
         yield from _matched(report)
     for finding in report.findings:
         if finding.severity != "info":
             yield Row()
             yield from finding_rows(finding, width, _place_in_plan(report, finding))
-    yield from stop_rows(report) if is_audit(report) else _plan(report)
+    if not report.saved:
+        yield from stop_rows(report) if is_audit(report) else _plan(report)
     yield from _notes(report)
 
 
@@ -103,7 +104,7 @@ def _calls(report: Report) -> Iterator[Row]:
 
 def _verdict(report: Report) -> Row:
     meanings = MEANINGS if report.target is not None else MEANINGS_ALONE
-    words = meaning(report) if is_audit(report) else meanings[report.verdict]
+    words = kept(report) if report.saved else meaning(report) if is_audit(report) else meanings[report.verdict]
     if report.target is None and report.verdict == "intact" and report.source.integrity.checked_bytes:
         words = "every byte is as it was when it was sealed"
     return Row(words, f"{report.verdict}: ", 2, _STYLES[report.verdict])

@@ -100,11 +100,9 @@ def _captured(model: torch.nn.Module, live: Any, include_source: bool) -> Captur
     settings: tuple[Setting, ...] = ()
     if inner is None and construction.proof.mild and construction.call is not None:
         construction, settings = _settled(model, live, construction, constructions.encoder())
-    try:
-        constructor = _constructor(model, construction, constructions.encoder(), wrapper=inner is not None)
-    except Uncapturable as error:  # pragma: no cover - candidates were encoded before
-        constructor = Constructor(reason=str(error), signature=_signature(type(model)))
-    constructor = replace(constructor, settings=settings)
+    constructor = replace(
+        _constructor(model, construction, constructions.encoder(), wrapper=inner is not None), settings=settings
+    )
     twin = on_meta(construction.proof.twin, construction.proof.dtype) if inner is None else None
     reason = constructor.reason
     if inner is not None:
