@@ -19,6 +19,7 @@ from intact.core.collecting import collector_paused
 from intact.core.container import Container
 from intact.core.description import Description, Source
 from intact.core.finding import Finding
+from intact.core.plan import Plan
 from intact.core.report import VERDICTS, Report, Target, verdict_of
 from intact.core.rule import Facts, Migration
 from intact.diagnosis import Diagnosis, diagnose
@@ -233,16 +234,16 @@ def _unreadable(path: PathLike, model: torch.nn.Module | None, error: CannotRead
 
 
 def _report(container: Container, facts: Facts, diagnosis: Diagnosis, model: torch.nn.Module | None, held: _Held) -> Report:
-    findings = sorted(
-        (*notes_of(container), *held.findings, *diagnosis.findings), key=lambda f: -VERDICTS.index(verdict_of((f,)))
-    )
+    notes = notes_of(container)
+    findings = sorted((*notes, *held.findings, *diagnosis.findings), key=lambda f: -VERDICTS.index(verdict_of((f,))))
+    opening = tuple((note.code, note.step) for note in notes if note.step is not None)
     target = Target(type(model).__name__, len(facts.expected.tensors)) if model is not None else None
     matched = _matched(facts, diagnosis)
     return Report(
         held.source,
         target,
         tuple(findings),
-        diagnosis.plan,
+        Plan((*opening, *diagnosis.plan.steps)),
         len(matched),
         sum(facts.original.tensors[diagnosis.final.tensors[key].source].size_bytes for key in matched),
         facts.original,

@@ -12,8 +12,10 @@ from intact.containers import open_container
 from intact.core.collecting import collector_paused
 from intact.core.container import Container
 from intact.core.finding import Finding, Severity
+from intact.core.remark import Remark
 from intact.core.report import Report
 from intact.errors import IntactError
+from intact.repairs.rewrite import Rewrite
 
 
 @collector_paused()
@@ -32,9 +34,26 @@ def describe(path: str | os.PathLike[str]) -> Report:
 
 
 def notes_of(container: Container) -> tuple[Finding, ...]:
-    """Returns what a container noticed without being hindered by it, as warnings."""
+    """Returns what a container noticed without being hindered by it."""
     notes: tuple[IntactError, ...] = getattr(container, "notes", ())
-    return tuple(finding_of(note, "warning") for note in notes)
+    remarks: tuple[Remark, ...] = getattr(container, "remarks", ())
+    return (
+        *(_finding_of_remark(remark, container.source.container) for remark in remarks),
+        *(finding_of(note, "warning") for note in notes),
+    )
+
+
+def _finding_of_remark(remark: Remark, container: str) -> Finding:
+    return Finding(
+        remark.code,
+        remark.severity,
+        remark.headline,
+        remark.keys,
+        remark.evidence,
+        cause=remark.cause,
+        help=remark.help,
+        step=Rewrite(container) if remark.opened else None,
+    )
 
 
 def finding_of(error: IntactError, severity: Severity) -> Finding:

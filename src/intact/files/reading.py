@@ -49,6 +49,18 @@ class BoundedFile:
         except ValueError as error:  # a NUL in the name
             raise CannotRead(f"cannot be read: {error}", path=str(path)) from error
 
+    @classmethod
+    def within(cls, path: str | os.PathLike[str], content: memoryview) -> BoundedFile:
+        """Returns bytes that stand inside another file, or were unpacked from one, as if they were a file.
+
+        Args:
+            path: What reports call it; the path of the file around it, and where it stands there.
+            content: Its bytes; kept as long as the result is open.
+        """
+        part = cls.__new__(cls)
+        part.path, part.size_bytes, part._map, part._view = Path(path), len(content), None, memoryview(content)
+        return part
+
     def _content(self, descriptor: int) -> mmap.mmap | bytes:
         if self.size_bytes == 0:
             return b""
