@@ -6,7 +6,7 @@ Bytes are read only here, through the facts' `measure`, and only where the dtype
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -46,10 +46,24 @@ def _casting(facts: Facts, difference: Difference) -> Casting:
     found, expected = difference.found.dtype, difference.expected.dtype
     if holds_every_value(expected, found):
         return Casting(difference, "dtype/widening", None)
-    loss = facts.measure(difference.found.source, expected)
+    loss = _measured(facts, difference.found.sources, expected)
     if loss is None:
         return Casting(difference, _by_kind(found, expected), None)
     return Casting(difference, _by_figures(loss), loss)
+
+
+def _measured(facts: Facts, sources: tuple[str, ...], expected: str) -> CastLoss | None:
+    """The figures of a cast, all parts of a tensor together; None where one of them cannot be measured."""
+    losses = [loss for source in sources if (loss := facts.measure(source, expected)) is not None]
+    if not losses or len(losses) < len(sources):
+        return None
+    worst = max(losses, key=lambda loss: (loss.imaginary, loss.overflowed, loss.underflowed, loss.truncated, loss.rounded))
+    total = {name: sum(getattr(loss, name) for loss in losses) for name in _ADDED_UP}
+    largest = {name: max(getattr(loss, name) for loss in losses) for name in ("largest_absolute", "largest_relative")}
+    return replace(worst, **total, **largest)
+
+
+_ADDED_UP = ("elements", "changed", "rounded", "overflowed", "underflowed", "truncated", "imaginary")
 
 
 def _by_figures(loss: CastLoss) -> str:

@@ -18,10 +18,12 @@ from intact.containers import open_container
 from intact.core.collecting import collector_paused
 from intact.core.container import Container
 from intact.core.description import Description, Source
+from intact.core.dtype import dtype_named
 from intact.core.finding import Finding
 from intact.core.plan import Plan
 from intact.core.report import VERDICTS, Report, Target, verdict_of
 from intact.core.rule import Facts, Migration
+from intact.core.tensor import TensorInfo
 from intact.diagnosis import Diagnosis, diagnose
 from intact.environments import environments_of
 from intact.errors import CannotRead, Damaged, IntactError, LoadRefused, ModelError
@@ -245,10 +247,16 @@ def _report(container: Container, facts: Facts, diagnosis: Diagnosis, model: tor
         tuple(findings),
         Plan((*opening, *diagnosis.plan.steps)),
         len(matched),
-        sum(facts.original.tensors[diagnosis.final.tensors[key].source].size_bytes for key in matched),
+        sum(diagnosis.final.tensors[key].elements * _itemsize(facts, diagnosis.final.tensors[key]) for key in matched),
         facts.original,
         facts.expected if model is not None else None,
     )
+
+
+def _itemsize(facts: Facts, tensor: TensorInfo) -> int:
+    """Bytes of one element as the file has it, 0 for a dtype that nobody knows."""
+    known = dtype_named(facts.original.tensors[tensor.source].dtype)
+    return known.itemsize_bytes if known else 0
 
 
 def _matched(facts: Facts, diagnosis: Diagnosis) -> list[str]:

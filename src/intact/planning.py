@@ -53,7 +53,7 @@ def planned_values(container: Container, diagnosis: Diagnosis, model: torch.nn.M
     """
     from intact.reading import read_values
 
-    wanted = {tensor.source for tensor in diagnosis.final.tensors.values() if tensor.source}
+    wanted = {source for tensor in diagnosis.final.tensors.values() for source in tensor.sources}
     keys = [key for key in container.describe().tensors if key in wanted]
     values = diagnosis.plan.perform(read_values(container, keys), _state(model))
     return {**values, **planned_entries(container, diagnosis.final, model)}

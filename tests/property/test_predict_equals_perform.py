@@ -19,11 +19,15 @@ from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
 from intact.repairs.in_part import InPart
 from intact.repairs.keep import Keep
+from intact.repairs.merge import Merge
 from intact.repairs.place import Place
 from intact.repairs.rename import Rename
+from intact.repairs.reshape import Reshape
 from intact.repairs.resize import Resize
 from intact.repairs.rewrite import Rewrite
+from intact.repairs.split import Split
 from intact.repairs.tie import Tie
+from intact.repairs.transpose import Transpose
 from intact.repairs.unnest import Unnest
 
 _KEYS = ["a.w", "a.b", "b.w", "net.a.w", "net.b.w", "net[0].x", "ids"]
@@ -41,6 +45,12 @@ def values(draw: st.DrawFn) -> dict[str, torch.Tensor]:
     return state
 
 
+def _halves(key: str, value: torch.Tensor) -> tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]:
+    """A split of one tensor into its first element and the rest."""
+    first, *rest = value.shape
+    return key, ((f"{key}.first", tuple(rest)), (f"{key}.rest", (first - 1, *rest))) if first else ()
+
+
 @st.composite
 def steps(draw: st.DrawFn, state: dict[str, torch.Tensor]) -> Step:
     """A step of any kind that can be done to these values."""
@@ -51,6 +61,10 @@ def steps(draw: st.DrawFn, state: dict[str, torch.Tensor]) -> Step:
     options: dict[str, Step] = {
         "unnest": Unnest(draw(st.sampled_from(["", "net", "net[0]", "a"])), some),
         "rename": Rename(tuple((key, f"new.{key}") for key in some), tuple(k for k in keys if k not in some)[:1]),
+        "transpose": Transpose(tuple(key for key in some if state[key].dim() == 2), lossless=False),
+        "reshape": Reshape(tuple((key, (*state[key].shape, 1)) for key in some)),
+        "merge": Merge(((f"{keys[0]}2", ("stack", (keys[0],))),), lossless=False),
+        "split": Split(tuple(_halves(key, state[key]) for key in some[:1] if state[key].dim())),
         "tie": Tie(tuple((key, keys[0]) for key in some if key != keys[0]) or ((f"{keys[0]}2", keys[0]),), lossless=False),
         "cast": Cast(tuple((key, dtype) for key in some), lossless=False),
         "place": Place(some, "replace"),

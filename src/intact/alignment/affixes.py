@@ -58,18 +58,32 @@ def find_affixes(found: Description, expected: Description) -> tuple[Affix, ...]
     options += [_with_prefix(prefix, extra, missing, found) for prefix in _front_prefixes(missing, extra)]
     smaller = min(len(extra), len(missing))
     if max((option.same_shapes for option in options), default=0) < smaller:  # else nothing between the parts can do better
-        alone = len(extra) == len(found.tensors) and len(missing) == len(expected.tensors)
         tokens = _inner_tokens(extra, missing, found, expected)
-        options += [_without_tokens(dropped, extra, missing, found, renaming=alone) for dropped in tokens]
+        alone = len(extra) == len(found.tensors) and len(missing) == len(expected.tensors)
+        moved = alone and all(len({key.partition(".")[0] for key in side}) == 1 for side in (extra, missing))
+        options += [_without_tokens(dropped, extra, missing, found, renaming=moved) for dropped in tokens]
     if not any(option.pairs for option in options):
         options += [_without_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(extra, missing)]
         options += [_with_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(missing, extra)]
     least = max(1.0, 0.5 * smaller)
     options = [option for option in options if option.same_shapes >= least]
     best = max((option.same_shapes for option in options), default=0)
+    if not options:
+        return _wrapper_around_all(extra, missing, found)
     top = [option for option in options if option.same_shapes == best]
     simplest = min((option.inside for option in top), default=False)
     return tuple({option.pairs: option for option in top if option.inside == simplest}.values())
+
+
+def _wrapper_around_all(
+    extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description
+) -> tuple[Affix, ...]:
+    """The name of a wrapper that stands in front of every key, and is one whatever else the keys differ in."""
+    first = {key.partition(".")[0] for key in found.tensors}
+    if len(first) != 1 or len(extra) != len(found.tensors) or not first <= WRAPPERS:
+        return ()
+    (name,) = first
+    return (_without_prefix(f"{name}.", extra, missing, found),)
 
 
 def _front_prefixes(long: Mapping[str, TensorInfo], short: Mapping[str, TensorInfo], most: int = 8) -> list[str]:
@@ -148,8 +162,8 @@ def _without_tokens(
 ) -> Affix:
     """What becomes equal without these tokens.
 
-    A name in the place of another (`actor` where the model has `critic`) is an affix only where no key agrees and the whole model
-    moved with it; beside keys that agree it is another part, or a renamed one, and that is not for this to say.
+    A name in the place of another (`actor` where the model has `critic`) is an affix only where it stands in front of all keys and
+    the whole model moved with it; beside keys that agree it is another part, or a renamed one, and that is not for this to say.
     """
     here, there = _reduced(extra, dropped), _reduced(missing, dropped)
     candidates = ((keys[0], there[core][0]) for core, keys in here.items() if len(keys) == 1 and len(there.get(core, ())) == 1)

@@ -30,6 +30,7 @@ class TensorInfo:
         placement: How the value reaches the model.
         lazy: The model has not decided the shape yet; it takes the file's.
         device: Where the tensor was when it was saved (`cpu`, `cuda:0`); the model's own device on the expected side.
+        parts: Keys under which the bytes are read, where it is made of several tensors; empty where `source` is the only one.
     """
 
     key: str
@@ -42,11 +43,27 @@ class TensorInfo:
     placement: Placement = "copy"
     lazy: bool = False
     device: str = "cpu"
+    parts: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Keys under which its bytes are read from the container; empty where they are not there."""
+        return self.parts or ((self.source,) if self.source else ())
 
     def moved(self, key: str) -> TensorInfo:
         """Returns the tensor under another key, in no nesting; spelled out because `replace` costs five times as much."""
         return TensorInfo(
-            key, self.dtype, self.shape, self.role, self.layout, "", self.source, self.placement, self.lazy, self.device
+            key,
+            self.dtype,
+            self.shape,
+            self.role,
+            self.layout,
+            "",
+            self.source,
+            self.placement,
+            self.lazy,
+            self.device,
+            self.parts,
         )
 
     @property

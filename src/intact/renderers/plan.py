@@ -72,6 +72,22 @@ def _rename(data: Data) -> str:
     return renamed + (f", {others}" if aside else "")
 
 
+def _transpose(data: Data) -> str:
+    return f"turn {count(len(data['keys']), 'matrix', 'matrices')} round: {_some(data['keys'])}"
+
+
+def _reshape(data: Data) -> str:
+    return f"give {count(len(data['shapes']), 'tensor')} another shape over the same elements: {_some(data['shapes'])}"
+
+
+def _merge(data: Data) -> str:
+    return f"put {count(len(data['made']), 'tensor')} together from parts: {_some(data['made'])}"
+
+
+def _split(data: Data) -> str:
+    return f"take {count(len(data['parts']), 'tensor')} apart: {_some(data['parts'])}"
+
+
 def _tie(data: Data) -> str:
     pairs = list(data["ties"].items())
     key, giver = pairs[0]
@@ -139,6 +155,10 @@ def _unknown(data: Data) -> str:
 _WORDS: Mapping[str, Callable[[Data], str]] = {
     "unnest": _unnest,
     "rename": _rename,
+    "transpose": _transpose,
+    "reshape": _reshape,
+    "merge": _merge,
+    "split": _split,
     "tie": _tie,
     "cast": _cast,
     "place": _place,

@@ -32,6 +32,10 @@ STEPS: Table[StepKind] = Table(
     {
         "unnest": "intact.repairs.unnest:Unnest",
         "rename": "intact.repairs.rename:Rename",
+        "transpose": "intact.repairs.transpose:Transpose",
+        "reshape": "intact.repairs.reshape:Reshape",
+        "merge": "intact.repairs.merge:Merge",
+        "split": "intact.repairs.split:Split",
         "tie": "intact.repairs.tie:Tie",
         "cast": "intact.repairs.cast:Cast",
         "place": "intact.repairs.place:Place",

@@ -18,6 +18,7 @@ class Rename:
     Attributes:
         pairs: Key found and key expected, each at most once on its side.
         aside: Keys that belong to something else than the model and are left aside.
+        lossless: Whether the evidence leaves no other mapping; otherwise the user has to agree.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -53,9 +54,9 @@ class Rename:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the step as plain data."""
-        return {"kind": self.kind, "lossless": True, "renames": dict(self.pairs), "aside": list(self.aside)}
+        return {"kind": self.kind, "lossless": self.lossless, "renames": dict(self.pairs), "aside": list(self.aside)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Rename:
         """Returns the step that `to_dict` wrote."""
-        return cls(fields.text_pairs(data, "renames"), fields.texts(data, "aside"))
+        return cls(fields.text_pairs(data, "renames"), fields.texts(data, "aside"), lossless=data.get("lossless") is not False)

@@ -14,11 +14,15 @@ from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
 from intact.repairs.in_part import InPart
 from intact.repairs.keep import Keep
+from intact.repairs.merge import Merge
 from intact.repairs.place import Place
 from intact.repairs.rename import Rename
+from intact.repairs.reshape import Reshape
 from intact.repairs.resize import Resize
 from intact.repairs.rewrite import Rewrite
+from intact.repairs.split import Split
 from intact.repairs.tie import Tie
+from intact.repairs.transpose import Transpose
 from intact.repairs.unnest import Unnest
 
 SAID: list[tuple[Step, str]] = [
@@ -33,6 +37,10 @@ SAID: list[tuple[Step, str]] = [
         Rename((("m.a", "a"), ("m.b", "b")), ("z",)),
         "rename `m.a` to `a`, and 1 more the same way, leaving 1 tensor of something else in the file",
     ),
+    (Transpose(("w", "v")), "turn 2 matrices round: `w` and 1 more"),
+    (Reshape((("w", (4, 2)),)), "give 1 tensor another shape over the same elements: `w`"),
+    (Merge((("qkv", ("cat", ("q", "k", "v"))),)), "put 1 tensor together from parts: `qkv`"),
+    (Split((("qkv", (("q", (2,)), ("k", (2,)))),)), "take 1 tensor apart: `qkv`"),
     (Tie((("head.weight", "embed.weight"),)), "let `head.weight` be the same tensor as `embed.weight`"),
     (
         Cast((("w", "float32"), ("v", "float32")), lossless=True),

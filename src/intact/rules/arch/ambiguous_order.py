@@ -52,9 +52,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from intact.alignment import Choice, find_renames
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.wording import count, example, place
+from intact.core.wording import count, example, place, some
 from intact.numbering import Family, families, splits
 
 CODE = "arch/ambiguous-order"
@@ -63,9 +64,41 @@ CODE = "arch/ambiguous-order"
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields families of as many layers on both sides, under overlapping numbers, of which several have equal shapes."""
     marks = {d.mark for d in facts.differences if d.kind != "dtype"}
+    known = False
     for family in families(facts):
         if len(family.found) == len(family.expected) and family.shared and _repeats(family):
+            known = True
             yield _finding(facts, family, marks)
+    if not known and marks and not any(tensor.nest for tensor in facts.found.tensors.values()):
+        renames = find_renames(facts.found, facts.expected)
+        for choice in renames.choices if renames is not None else ():
+            if len(choice.found) == len(choice.expected):
+                yield _open(facts, choice, marks)
+
+
+def _open(facts: Facts, choice: Choice, marks: set[tuple[str, str]]) -> Finding:
+    """Modules that hold the same shapes, under names that do not tell which is which."""
+    sides = (*choice.found, *choice.expected)
+    inside = [mark for mark in sorted(marks) if any(_within(mark[1], path) for path in sides)]
+    keys = tuple(dict.fromkeys(key for _, key in inside))
+    return Finding(
+        CODE,
+        "error",
+        f"{some(choice.found)} in the file and {some(choice.expected)} in the model hold the same shapes, and which is which is "
+        f"open: {choice.why}",
+        keys,
+        {"found": list(choice.found), "expected": list(choice.expected), "why": choice.why},
+        tuple(example(facts.found.tensors.get(key), facts.expected.tensors.get(key)) for key in keys[:3]),
+        "the modules have other names in the file, and nothing but their order could tell them apart",
+        "rename them in one of the two, or load each by itself",
+        None,
+        frozenset(inside),
+        ambiguous=True,
+    )
+
+
+def _within(key: str, path: str) -> bool:
+    return key == path or key.startswith(path + ".")
 
 
 def _repeats(family: Family) -> bool:

@@ -65,17 +65,72 @@ model = Normed()
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.wording import some
+from intact.core.wording import LOSS_FREE, count, example, some
 from intact.losses import graded, loss
+from intact.repairs.rename import Rename
 
 CODE = "arch/parametrization"
 
+_SPELLINGS: tuple[tuple[str, str], ...] = (
+    ("parametrizations.{name}.original0", "{name}_g"),
+    ("parametrizations.{name}.original1", "{name}_v"),
+    ("parametrizations.{name}.original", "{name}_orig"),
+    ("parametrizations.{name}.0._u", "{name}_u"),
+    ("parametrizations.{name}.0._v", "{name}_v"),
+)
+"""How `torch.nn.utils.parametrizations` and the older `torch.nn.utils.weight_norm` and `spectral_norm` name the same tensors."""
+
+_PARTS = re.compile(r"(?:(?P<owner>.+)\.)?parametrizations\.(?P<name>[^.]+)\.(?P<part>original[01]?|0\._[uv])")
+
 
 def detect(facts: Facts) -> Iterator[Finding]:
+    """Yields the parts of parametrized tensors that one side names in the new and the other in the old way."""
+    missing = {d.key: d.expected for d in facts.of_kind("missing") if d.expected is not None}
+    extra = {d.key: d.found for d in facts.of_kind("unexpected") if d.found is not None}
+    pairs = [
+        (there, here)
+        for new, here_new in ((extra, missing), (missing, extra))
+        for key in new
+        for old in _older(key)
+        if old in here_new
+        for there, here in [(key, old) if new is extra else (old, key)]
+        if extra[there].shape == missing[here].shape
+    ]
+    if not pairs or len({here for _, here in pairs}) != len(pairs) or len({there for there, _ in pairs}) != len(pairs):
+        return
+    first = pairs[0]
+    yield Finding(
+        CODE,
+        "error",
+        f"{count(len(pairs), 'part')} of parametrized tensors {'has' if len(pairs) == 1 else 'have'} another spelling: "
+        f"`{first[0]}` is `{first[1]}` in the model",
+        tuple(there for there, _ in pairs),
+        {"renames": dict(pairs)},
+        tuple(example(extra[there], missing[here]) for there, here in pairs[:3]),
+        "weight_norm and spectral_norm exist in two implementations of torch that name their tensors differently",
+        LOSS_FREE,
+        Rename(tuple(pairs)),
+        frozenset(mark for there, here in pairs for mark in (("unexpected", there), ("missing", here))),
+    )
+
+
+def _older(key: str) -> Iterator[str]:
+    """Keys under which the older implementation keeps a part that the newer one keeps under this key."""
+    parts = _PARTS.fullmatch(key)
+    if parts is None:
+        return
+    for new, old in _SPELLINGS:
+        if new.format(name="*") == f"parametrizations.*.{parts['part']}":
+            owner = f"{parts['owner']}." if parts["owner"] else ""
+            yield owner + old.format(name=parts["name"])
+
+
+def detect_losses(facts: Facts) -> Iterator[Finding]:
     """Yields tensors kept in parts that no class on the way asks for."""
     for items in graded(facts, "parametrization"):
         paths = some(item.path for item in items)
@@ -89,4 +144,5 @@ def detect(facts: Facts) -> Iterator[Finding]:
         )
 
 
-AUDIT = Rule(CODE, detect, "audit", page=__doc__ or "")
+RULE = Rule(CODE, detect, page=__doc__ or "")
+AUDIT = Rule(CODE, detect_losses, "audit", page=__doc__ or "")

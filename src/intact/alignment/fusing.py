@@ -1,0 +1,160 @@
+"""Which tensors of one side are parts of a tensor of the other: put side by side, or stacked.
+
+A whole and its parts stand at the same place: what the keys of the parts have in common is where the whole stands. The parts of a
+whole have one kind of name each (`q_proj.weight`, `k_proj.weight`), and numbers among them are an order of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from intact.core.keys import natural_order
+from intact.core.tensor import TensorInfo
+
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
+_WORDS = re.compile(r"[a-z]+\d?")
+
+ORDERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
+    tuple(frozenset(names.split()) for names in row)
+    for row in (
+        ("q query queries wq qproj", "k key keys wk kproj", "v value values wv vproj"),
+        ("k key keys wk kproj", "v value values wv vproj"),
+        ("gate w1 gated", "up w3"),
+    )
+)
+"""Parts that are put side by side, in the order in which everybody does it (torch `MultiheadAttention`, transformers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """One tensor of one side and its parts on the other.
+
+    Attributes:
+        whole: Its key.
+        parts: For each number (one where there are none) the parts in their order.
+        stacked: Whether the numbers are a dimension of their own.
+        ordered: What tells the order of the parts within a number: `one` part only, their `names`, or nothing (``).
+    """
+
+    whole: str
+    parts: tuple[tuple[str, ...], ...]
+    stacked: bool
+    ordered: str
+
+
+def find_fusions(wholes: Mapping[str, TensorInfo], parts: Mapping[str, TensorInfo]) -> list[Fusion]:
+    """Returns which tensors are made of which others.
+
+    Args:
+        wholes: Tensors of one side without a counterpart.
+        parts: Tensors of the other side without a counterpart.
+    """
+    below = _by_place(parts.values())
+    used: set[str] = set()
+    fusions = []
+    for key, whole in wholes.items():
+        place = key
+        while place:
+            place = place.rpartition(".")[0]
+            near = [tensor for tensor in below.get(place, ()) if tensor.key not in used]
+            if len(near) > 1:
+                found = _fusion(key, whole, place, near)
+                if found is not None:
+                    used.update(part for row in found.parts for part in row)
+                    fusions.append(found)
+                    break
+    return fusions
+
+
+def _by_place(tensors: Iterable[TensorInfo]) -> dict[str, list[TensorInfo]]:
+    """Every tensor under each of the four modules around it."""
+    below: dict[str, list[TensorInfo]] = defaultdict(list)
+    for tensor in tensors:
+        place = tensor.key
+        for _ in range(4):
+            place = place.rpartition(".")[0]
+            below[place].append(tensor)
+            if not place:
+                break
+    return below
+
+
+def _fusion(key: str, whole: TensorInfo, place: str, near: list[TensorInfo]) -> Fusion | None:
+    """The parts of one whole among its neighbours: by names that tell their order, else all neighbours that fit."""
+    for candidates in _kinds(key, place, near):
+        rows: dict[str, list[str]] = defaultdict(list)
+        shapes = {tensor.key: tensor.shape for tensor in candidates}
+        for part in shapes:
+            number = _NUMBER.findall(part[len(place) :])
+            rows[".".join(number)].append(part)
+        ordered = [_in_order(row, place) for _, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))]
+        names, told = [row for row, _ in ordered], {how for _, how in ordered}
+        if len({len(row) for row in names}) != 1 or len(told) != 1:
+            continue
+        stacked = "" not in rows
+        if _made(names, shapes, stacked=stacked) == whole.shape and len({tensor.dtype for tensor in candidates}) == 1:
+            return Fusion(key, tuple(map(tuple, names)), stacked, told.pop())
+        if (
+            stacked
+            and len(names) > 1
+            and len(names[0]) == 1
+            and _made([[r[0] for r in names]], shapes, stacked=False) == whole.shape
+        ):
+            return Fusion(key, (tuple(row[0] for row in names),), False, "names")
+    return None
+
+
+def _kinds(key: str, place: str, near: list[TensorInfo]) -> list[list[TensorInfo]]:
+    """Groups of neighbours that may be the parts: those of one leaf name, with the words of an order, or all of the leaf name."""
+    wanted = _WORDS.findall(key[len(place) :].lower())
+    leaves: dict[str, list[TensorInfo]] = defaultdict(list)
+    for tensor in near:
+        leaves[tensor.key.rpartition(".")[2]].append(tensor)
+    groups: list[list[TensorInfo]] = []
+    for leaf, members in leaves.items():
+        if leaf in ("weight", "bias") and ({"weight", "bias"} & set(wanted)) - {leaf}:
+            continue
+        groups += [[t for t in members if any(_says(t.key[len(place) :], words) for words in row)] for row in ORDERS]
+        by_name: dict[str, list[TensorInfo]] = defaultdict(list)
+        for tensor in members:
+            by_name[_NUMBER.sub("#", tensor.key[len(place) :])].append(tensor)
+        groups += sorted(by_name.values(), key=lambda group: not _named_alike(group[0].key[len(place) :], wanted))
+        groups.append(members)
+    return [group for group in groups if len(group) > 1]
+
+
+def _named_alike(name: str, wanted: list[str]) -> bool:
+    return bool(set(_WORDS.findall(name.lower())) & set(wanted) - {"weight", "bias", "experts", "expert"})
+
+
+def _says(name: str, words: frozenset[str]) -> bool:
+    return any(word in words for word in re.split(r"[._]", name.lower())) or any(
+        word in words for word in _WORDS.findall(name.lower().replace("_proj", ""))
+    )
+
+
+def _in_order(parts: list[str], place: str) -> tuple[list[str], str]:
+    """Parts in the order that their names tell, and what told it."""
+    if len(parts) == 1:
+        return parts, "one"
+    for row in ORDERS:
+        slots = [[part for part in parts if _says(part[len(place) :], words)] for words in row]
+        if len(parts) == len(row) and all(len(slot) == 1 for slot in slots):
+            return [slot[0] for slot in slots], "names"
+    return parts, ""
+
+
+def _made(rows: list[list[str]], shapes: Mapping[str, tuple[int, ...]], *, stacked: bool) -> tuple[int, ...] | None:
+    made = set()
+    for row in rows:
+        inner = [shapes[part] for part in row]
+        if not all(inner) or len({shape[1:] for shape in inner}) != 1:
+            return None
+        made.add((sum(shape[0] for shape in inner), *inner[0][1:]))
+    if len(made) != 1:
+        return None
+    (shape,) = made
+    return (len(rows), *shape) if stacked else shape

@@ -1,0 +1,72 @@
+"""Names that mean the same to whoever wrote them: which of some names is which of some others.
+
+Words are compared part by part, so that `self_attn.q_proj` and `attention.query` are held against each other by what is special
+to each of them and not by what all of them share.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+SURE = 85
+"""Similarity, of 100, from which a name says by itself which one it is."""
+
+MARGIN = 10
+"""By how much it must be more similar to one name than to any other."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+
+_MEANINGS = (
+    "q query queries wq toq qproj", "k key keys wk", "v value values wv", "o out output dense proj wo projection",
+    "weight gamma scale g", "bias beta b shift", "mean avg average", "var variance",
+    "gate w1", "up w3", "down w2", "norm ln layernorm bn batchnorm gn", "attn attention", "mlp ffn feedforward ff",
+    "embed embedding embeddings emb wte", "pos position positions positional wpe", "head classifier fc logits cls",
+    "conv convolution", "block blocks layer layers h stage stages", "encoder enc", "decoder dec", "input in", "first 1",
+    "second 2", "left l", "right r", "downsample shortcut skip identity",
+)  # fmt: skip
+_MEANING = {word: number for number, row in enumerate(_MEANINGS) for word in row.split()}
+
+
+def resembling(found: Sequence[str], expected: Sequence[str]) -> tuple[list[int] | None, bool]:
+    """Returns for each name of one side the number of the other side's that it resembles, None where that is not one to one.
+
+    Returns:
+        The pairing, and whether every name tells so by itself. One name that resembles none may be what is left over.
+    """
+    from rapidfuzz import fuzz, process
+
+    ours, theirs = _told_apart(found), _told_apart(expected)
+    scores = process.cdist(ours, theirs, scorer=fuzz.ratio).tolist()
+    for row, mine in zip(scores, ours, strict=True):
+        for place, other in enumerate(theirs):
+            if _share_meaning(mine, other):
+                row[place] = max(row[place], 100.0 if mine and other else 0.0)
+    pairs: dict[int, int] = {}
+    sure = True
+    for number, row in enumerate(scores):
+        best = max(range(len(row)), key=row.__getitem__)
+        column = [scores[other][best] for other in range(len(scores)) if other != number]
+        beaten = [score for place, score in enumerate(row) if place != best]
+        if row[best] > 0 and row[best] >= max(beaten, default=0) + MARGIN and row[best] >= max(column, default=0) + MARGIN:
+            pairs[number] = best
+            sure = sure and row[best] >= SURE
+    if len(pairs) == len(found) - 1 and len(set(pairs.values())) == len(pairs):
+        (number,), (place,) = set(range(len(found))) - set(pairs), set(range(len(expected))) - set(pairs.values())
+        pairs[number] = place
+        sure = sure and len(found) > 1
+    if len(pairs) != len(found) or len(set(pairs.values())) != len(pairs):
+        return None, False
+    return [pairs[number] for number in range(len(found))], sure
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Returns each name without the words that all of them have."""
+    words = [_WORD.findall(name) for name in names]
+    shared = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
+    return [" ".join(word.lower() for word in row if word not in shared) for row in words]
+
+
+def _share_meaning(mine: str, other: str) -> bool:
+    ours, theirs = ({_MEANING.get(word, word) for word in text.split()} for text in (mine, other))
+    return bool(ours) and ours == theirs

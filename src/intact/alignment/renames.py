@@ -1,0 +1,188 @@
+"""The renames that an alignment calls for, with their pattern, their grade, and what stays open.
+
+Every key takes part, those that agree by name too: a name that exists on both sides may be another layer's. What an alignment
+leaves over on both sides makes it weaker, so that what hangs on a single shape is then only likely.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from intact.alignment.matching import Choice, Match, Matching
+from intact.alignment.naming import resembling
+from intact.alignment.trees import grow, in_one_piece
+from intact.core.description import Description
+from intact.core.keys import leaf_of, natural_order, owner_of, tokens_of
+
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Renames:
+    """What has another name in the file than in the model.
+
+    Attributes:
+        matches: Tensors whose names differ, in the order of the model.
+        choices: What could be each other in several ways and is left alone.
+        aside: Keys of the file that match nothing and whose names are needed for others.
+        patterns: Name there, name here, with numbers as `{n}`, and for how many tensors; the most frequent first.
+        unmatched: Keys of the model without a counterpart.
+        share: Part of the smaller side's tensors that have a counterpart.
+        loose: Whether shapes were compared without their order and without dimensions of one element.
+    """
+
+    matches: tuple[Match, ...]
+    choices: tuple[Choice, ...] = ()
+    aside: tuple[str, ...] = ()
+    patterns: tuple[tuple[str, str, int], ...] = ()
+    unmatched: tuple[str, ...] = ()
+    share: float = 1.0
+    loose: bool = False
+
+    @property
+    def forced(self) -> bool:
+        """Whether no other mapping fits the evidence."""
+        return all(match.grade == "forced" for match in self.matches)
+
+
+def find_renames(found: Description, expected: Description) -> Renames | None:
+    """Returns the renames between two descriptions, None where there are none, or the file is of another model.
+
+    Args:
+        found: What the container holds, without nesting.
+        expected: What the model wants.
+    """
+    exact = _aligned(found, expected, loose=False)
+    missing = sum(1 for key, tensor in expected.tensors.items() if tensor.shape and key not in exact)
+    best, loose = exact, False
+    if missing and len(exact) < sum(1 for tensor in found.tensors.values() if tensor.shape):
+        turned = _aligned(found, expected, loose=True)
+        if len(turned.by_key) > len(exact.by_key):
+            best, loose = turned, True
+    wanted = sum(1 for tensor in expected.tensors.values() if tensor.shape)
+    smaller = min(wanted, sum(1 for tensor in found.tensors.values() if tensor.shape))
+    if not smaller:
+        return None
+    share = len(best.by_key) / smaller
+    matches = _graded(best, found, wanted)
+    matches += _counters(matches, found, expected)
+    changed = tuple(match for match in matches if match.found != match.expected)
+    if not changed and not best.choices:
+        return None
+    used, taken = {match.found for match in matches}, {match.expected for match in changed}
+    held = {match.expected for match in matches}
+    return Renames(
+        tuple(sorted(changed, key=_in_order(expected))),
+        tuple(best.choices),
+        tuple(key for key in found.tensors if key in taken and key not in used),
+        patterns_of((match.found, match.expected) for match in changed),
+        tuple(key for key in expected.tensors if key not in held),
+        share,
+        loose,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Aligned:
+    by_key: Mapping[str, Match]
+    choices: tuple[Choice, ...]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.by_key
+
+    def __len__(self) -> int:
+        return len(self.by_key)
+
+
+def _aligned(found: Description, expected: Description, *, loose: bool) -> _Aligned:
+    keys, ordered = list(found.tensors), found.meaningful_order and not _sorted(found, expected)
+    here = grow((found.tensors[key] for key in (keys if ordered else sorted(keys, key=natural_order))), loose=loose)
+    there = grow((tensor for tensor in expected.tensors.values() if not tensor.lazy), loose=loose)
+    matching = Matching(ordered and in_one_piece(here))
+    matching.match(here, there)
+    return _Aligned({match.expected: match for match in matching.matches}, tuple(matching.choices))
+
+
+def _sorted(found: Description, expected: Description) -> bool:
+    """Whether the file's keys were sorted by somebody, which those of the model are not."""
+    keys, wanted = list(found.tensors), list(expected.tensors)
+    return keys == sorted(keys) and wanted != sorted(wanted)
+
+
+def _graded(aligned: _Aligned, found: Description, wanted: int) -> list[Match]:
+    """What hangs on one shape alone is certain only where nothing is left over, or where the names resemble each other."""
+    matches = list(aligned.by_key.values())
+    matches = [_agreed_to(match) for match in matches] if _one_name_for_another(matches) else matches
+    held = sum(1 for tensor in found.tensors.values() if tensor.shape)
+    if len(matches) == wanted == held:
+        return matches
+    return [
+        replace(match, grade="likely") if match.evidence == "lone-shape" and not _related(match.found, match.expected) else match
+        for match in matches
+    ]
+
+
+def _one_name_for_another(matches: list[Match]) -> bool:
+    """Whether, beside names that agree, a single one stands for one that it has nothing in common with: maybe another part."""
+    changed = {_difference(match.found, match.expected) for match in matches if match.found != match.expected}
+    if len(changed) != 1 or all(match.found != match.expected for match in matches):
+        return False
+    ((there, here),) = changed
+    if not there or not here or "{n}" in there or "{n}" in here:
+        return False
+    places, sure = resembling([there], [here])
+    return places is None or not sure
+
+
+def _agreed_to(match: Match) -> Match:
+    return match if match.found == match.expected else replace(match, grade="likely")
+
+
+def _related(found: str, expected: str) -> bool:
+    """Whether two keys share what they are called, or all but one part of where they stand."""
+    ours, theirs = tokens_of(found), tokens_of(expected)
+    if len(ours) == len(theirs) and sum(a != b for a, b in zip(ours, theirs, strict=True)) == 1 and len(ours) > 1:
+        return True
+    (pairs, sure) = resembling([found], [expected])
+    return pairs is not None and sure
+
+
+def _counters(matches: Iterable[Match], found: Description, expected: Description) -> list[Match]:
+    """Tensors without dimensions follow the others of their module."""
+    owners = {owner_of(match.expected): match for match in matches}
+    rest = []
+    for key, tensor in expected.tensors.items():
+        beside = owners.get(owner_of(key)) if not tensor.shape else None
+        if beside is not None:
+            other = f"{owner_of(beside.found)}.{leaf_of(key)}".lstrip(".")
+            if other in found.tensors and not found.tensors[other].shape:
+                rest.append(Match(other, key, beside.grade, beside.evidence))
+        elif not tensor.shape and key in found.tensors:
+            rest.append(Match(key, key))
+    return rest
+
+
+def patterns_of(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str, int], ...]:
+    """Returns what is different in some pairs of keys: the parts that differ, with numbers as `{n}`, and how often."""
+    votes = Counter(_difference(found, expected) for found, expected in pairs)
+    return tuple((there, here, number) for (there, here), number in votes.most_common())
+
+
+def _difference(found: str, expected: str) -> tuple[str, str]:
+    ours, theirs = tokens_of(found), tokens_of(expected)
+    while ours and theirs and ours[-1] == theirs[-1]:
+        ours.pop()
+        theirs.pop()
+    start = 0
+    while start < min(len(ours), len(theirs)) - 1 and ours[start] == theirs[start] and not ours[start].isdecimal():
+        start += 1
+    there, here = (_NUMBER.sub("{n}", ".".join(side[start:])) for side in (ours, theirs))
+    return there, here
+
+
+def _in_order(expected: Description) -> Callable[[Match], int]:
+    place = {key: number for number, key in enumerate(expected.tensors)}
+    return lambda match: place[match.expected]
