@@ -28,7 +28,7 @@ from intact.diagnosis import Diagnosis, diagnose
 from intact.environments import environments_of
 from intact.errors import CannotRead, Damaged, IntactError, LoadRefused, ModelError
 from intact.files.reading import size_on_disk
-from intact.outlook import finding_of, notes_of
+from intact.outlook import danger_of, finding_of, notes_of
 from intact.pinning import held_against
 from intact.rules import RULES
 from intact.verification import checked, findings_of, unsealed, unusable, verify_beside, verify_container
@@ -232,7 +232,7 @@ def _unreadable(path: PathLike, model: torch.nn.Module | None, error: CannotRead
     damage: tuple[Finding, ...] = ()
     with suppress(CannotRead):  # the seal beside it is one more witness, not needed
         damage = tuple(findings_of(verify_beside(Path(path)), source))
-    return Report(source, target, (finding_of(error, "error"), *damage))
+    return Report(source, target, (*danger_of(error), finding_of(error, "error"), *damage))
 
 
 def _report(container: Container, facts: Facts, diagnosis: Diagnosis, model: torch.nn.Module | None, held: _Held) -> Report:

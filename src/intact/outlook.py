@@ -16,6 +16,7 @@ from intact.core.remark import Remark
 from intact.core.report import Report
 from intact.errors import IntactError
 from intact.repairs.rewrite import Rewrite
+from intact.rules.safety.code_execution import code_execution
 
 
 @collector_paused()
@@ -54,6 +55,14 @@ def _finding_of_remark(remark: Remark, container: str) -> Finding:
         help=remark.help,
         step=Rewrite(container) if remark.opened else None,
     )
+
+
+def danger_of(error: IntactError) -> tuple[Finding, ...]:
+    """Returns what stands in a file that could not be read to its end, and would do harm to whoever unpickles it."""
+    dangers = error.evidence.get("dangers")
+    if not isinstance(dangers, dict) or not dangers:
+        return ()
+    return (code_execution([(name, position, "") for name, position in dangers.items()], whole=False),)
 
 
 def finding_of(error: IntactError, severity: Severity) -> Finding:

@@ -97,6 +97,9 @@ FORMATS: Table[Format] = Table(
 )
 """Formats by name, in the order in which they are asked."""
 
+_MAY_HOLD_PICKLES = ("file/wrapped-archive", "file/not-a-checkpoint", "file/foreign-format", "safety/path-traversal")
+"""Codes of files that are no checkpoints themselves and may carry pickles."""
+
 _SETS = ("training-folder", "sharded")
 """Formats whose files lead to other files."""
 
@@ -169,13 +172,18 @@ def _located(path: Path) -> Path:
 
 
 def _opened(path: Path, names: tuple[str, ...]) -> Container:
-    file = BoundedFile(path)
+    return _opened_at(BoundedFile(path), names, 0)
+
+
+def _opened_at(file: BoundedFile, names: tuple[str, ...], depth: int) -> Container:
     try:
         return _recognised(file, names)
     except IntactError as error:
         from intact.containers.impostors import second_opinion
 
         better = second_opinion(file, error)
+        if better.code in _MAY_HOLD_PICKLES and (inner := _inside(file, better, depth)) is not None:
+            return inner
         file.close()
         if better is error:
             raise
@@ -183,6 +191,27 @@ def _opened(path: Path, names: tuple[str, ...]) -> Container:
     except BaseException:
         file.close()
         raise
+
+
+def _inside(file: BoundedFile, error: IntactError, depth: int) -> Container | None:
+    """Returns the checkpoint inside an archive, None where there is not just one; what its pickles would do is then added."""
+    from intact.containers.wrapped import dangers_inside, unwrapped
+
+    single = tuple(name for name in FORMATS.builtin() if name not in _SETS)
+    if error.code == "file/wrapped-archive" and (error.evidence.get("inside") != ""):
+        try:
+            inner = unwrapped(file, depth, lambda part, inner_depth: _opened_at(part, single, inner_depth))
+        except IntactError as reason:
+            error.evidence.update({"inside_says": reason.message, **_dangers(reason)})
+        else:
+            if inner is not None:
+                return inner
+    error.evidence.update(dangers_inside(file))
+    return None
+
+
+def _dangers(error: IntactError) -> dict[str, Any]:
+    return {"dangers": error.evidence["dangers"]} if "dangers" in error.evidence else {}
 
 
 def _recognised(file: BoundedFile, names: tuple[str, ...]) -> Container:

@@ -6,12 +6,10 @@ Of the first members the first bytes are unpacked too, enough to tell what they 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from intact.containers.zips import Entry, Zip
-from intact.errors import CannotRead
+from intact.containers.zips import Zip
 from intact.files.reading import BoundedFile
 
 MEMBERS_LIMIT = 10_000
@@ -48,19 +46,7 @@ def zip_members(file: BoundedFile) -> Iterator[Member]:
     archive = Zip(file)
     for count, entry in zip(range(MEMBERS_LIMIT), archive.entries.values(), strict=False):
         if not entry.name.endswith("/"):
-            yield Member(entry.name, _zip_head(file, archive, entry) if count < PEEKED_LIMIT else b"")
-
-
-def _zip_head(file: BoundedFile, archive: Zip, entry: Entry) -> bytes:
-    """Returns the first bytes of a member; none for what is encrypted, damaged, or packed in an unusual way."""
-    try:
-        begin = archive.data_begin(entry)
-        packed = bytes(file.view(begin, begin + min(entry.stored_bytes, PEEK_BYTES)))
-        if entry.method == 0:
-            return packed
-        return zlib.decompressobj(-15).decompress(packed, PEEK_BYTES) if entry.method == 8 else b""
-    except (CannotRead, zlib.error):
-        return b""
+            yield Member(entry.name, archive.head(entry, PEEK_BYTES) if count < PEEKED_LIMIT else b"")
 
 
 def is_tar_header(head: bytes) -> bool:
@@ -78,6 +64,12 @@ def _octal(field: bytes) -> int:
 
 def tar_members(data: memoryview) -> Iterator[Member]:
     """Yields the files of an archive, as far as its bytes are there."""
+    for name, begin, end in tar_ranges(data):
+        yield Member(name, bytes(data[begin : min(end, begin + PEEK_BYTES)]))
+
+
+def tar_ranges(data: memoryview) -> Iterator[tuple[str, int, int]]:
+    """Yields name, first byte and end of the files of an archive; the end may lie behind the bytes that are there."""
     begin = 0
     for _ in range(MEMBERS_LIMIT):
         head = bytes(data[begin : begin + TAR_BLOCK_BYTES])
@@ -87,5 +79,5 @@ def tar_members(data: memoryview) -> Iterator[Member]:
         if head[156:157] in (b"0", b"\0"):
             prefix = head[345:500].partition(b"\0")[0] + b"/" if head[257:263] == b"ustar\0" and head[345] else b""
             name = (prefix + head[:100].partition(b"\0")[0]).decode("utf-8", "replace")
-            yield Member(name, bytes(data[content : content + min(size_bytes, PEEK_BYTES)]))
+            yield name, content, content + size_bytes
         begin = content + -(-size_bytes // TAR_BLOCK_BYTES) * TAR_BLOCK_BYTES

@@ -10,10 +10,9 @@ from dataclasses import replace
 
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
-from intact.containers.pickles import Unpickled, load
+from intact.containers.pickles import load, merged, names_in
 from intact.containers.torch_legacy import nested_legacy, writer_of
-from intact.core.description import ForeignName, Source
-from intact.errors import CannotRead
+from intact.core.description import Source
 from intact.files.reading import BoundedFile
 
 _BINARY = re.compile(rb"(?s)\x80[\x02-\x05]")
@@ -24,7 +23,6 @@ _TEXT = re.compile(
 )
 _HEAD_BYTES = 256
 _ENDS_WITHIN_BYTES = 1 << 16
-_PICKLES_LIMIT = 1000
 
 
 def matches(file: BoundedFile) -> bool:
@@ -47,23 +45,7 @@ def open_file(file: BoundedFile) -> PickledContainer:
     memory = Held(path, nested_legacy)
     data = file.view(0, file.size_bytes)
     unpickled = load(data, memory=memory, path=path)
-    unpickled = replace(unpickled, foreign=(*unpickled.foreign, *_named_behind(data, unpickled)))
+    behind = names_in(data, "a pickle behind the first one", unpickled.end)
+    unpickled = replace(unpickled, foreign=merged(unpickled.foreign, behind))
     source = Source(path, "pickle", file.size_bytes, (file.path.name,), writer_of(unpickled))
     return PickledContainer(file, source, unpickled, memory.bytes_of)
-
-
-def _named_behind(data: memoryview, first: Unpickled) -> tuple[ForeignName, ...]:
-    """Returns the names that only later pickles of the same file mention; programs that load one after another run those too."""
-    found = {name.name: name for name in first.foreign}
-    at = first.end
-    for _ in range(_PICKLES_LIMIT):
-        if not _begins_as_pickle(bytes(data[at : at + _HEAD_BYTES])):
-            break
-        try:
-            later = load(data, begin=at)
-        except CannotRead:
-            break
-        for name in later.foreign:
-            found.setdefault(name.name, replace(name, position=name.position + at))
-        at = later.end
-    return tuple(found.values())[len(first.foreign) :]

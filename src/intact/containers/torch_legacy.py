@@ -17,9 +17,9 @@ from typing import Any
 
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
-from intact.containers.pickles import Buffer, GlobalName, Memory, StorageView, Unpickled, load, part_of
+from intact.containers.pickles import Buffer, GlobalName, Memory, StorageView, Unpickled, load, merged, names_in, part_of
 from intact.core.container import Foreign, Storage
-from intact.core.description import Source, Writer
+from intact.core.description import ForeignName, Source, Writer
 from intact.core.dtype import dtype_named
 from intact.errors import Damaged, NotACheckpoint
 from intact.files.reading import BoundedFile
@@ -116,9 +116,11 @@ def read(data: Buffer, path: str, memory: Memory, prefix: str = "") -> Legacy:
     """
     at = 0
     header: list[Any] = []
-    for _ in range(3):
+    beside: list[ForeignName] = []
+    for what in ("magic number", "protocol version", "facts about the system"):
         part = load(data, begin=at, path=path)
         header.append(part.value)
+        beside += [replace(name, place=f"the pickle of the {what}", position=name.position + at) for name in part.foreign]
         at = part.end
     if header[0] != MAGIC_NUMBER:
         raise _damaged(path, "the magic number of torch's legacy format is another one")
@@ -134,7 +136,10 @@ def read(data: Buffer, path: str, memory: Memory, prefix: str = "") -> Legacy:
     keys = load(data, begin=main.end, path=path)
     ranges, end = storages.ranges(data, keys.value, keys.end)
     system = header[2] if isinstance(header[2], dict) else {}
-    return Legacy(replace(main, end=end), ranges, system)
+    beside += [replace(n, place="the list of storages", position=n.position + main.end) for n in keys.foreign]
+    if len(data) > end:
+        beside += names_in(data, "what stands behind the checkpoint", end)
+    return Legacy(replace(main, end=end, foreign=merged(main.foreign, beside)), ranges, system)
 
 
 def text_of(value: Any) -> str:

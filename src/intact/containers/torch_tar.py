@@ -15,13 +15,13 @@ from typing import Any
 
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
-from intact.containers.pickles import GlobalName, load, part_of
+from intact.containers.pickles import GlobalName, dangers_of, load, merged, names_in, part_of
 from intact.containers.pickles.tensors import view
 from intact.containers.torch_legacy import nested_legacy, text_of
 from intact.core.container import Storage, TensorRecord
 from intact.core.description import Source, Writer
 from intact.core.dtype import dtype_named
-from intact.errors import Damaged
+from intact.errors import Damaged, IntactError
 from intact.files.reading import BoundedFile
 
 _BLOCK = 512
@@ -58,11 +58,18 @@ def open_file(file: BoundedFile) -> PickledContainer:
     """
     path = str(file.path)
     memory = Held(path, nested_legacy)
-    reader = _Reader(path, _members(file), memory)
-    reader.read_storages()
-    reader.read_tensors()
-    unpickled = load(reader.member("pickle"), persistent_load=reader.load, memory=memory, path=path)
-    unpickled = replace(unpickled, problems=(*reader.problems, *unpickled.problems))
+    members = _members(file)
+    reader = _Reader(path, members, memory)
+    beside = [name for member, data in members.items() if member != "pickle" for name in names_in(data, f"the member {member!r}")]
+    try:
+        reader.read_storages()
+        reader.read_tensors()
+        unpickled = load(reader.member("pickle"), persistent_load=reader.load, memory=memory, path=path)
+    except IntactError as error:
+        error.evidence.update(dangers_of(beside))
+        raise
+    problems = (*reader.problems, *unpickled.problems)
+    unpickled = replace(unpickled, problems=problems, foreign=merged(unpickled.foreign, beside))
     source = Source(path, "torch-tar", file.size_bytes, (file.path.name,), Writer("torch", "0.1", "a tar archive"))
     return PickledContainer(file, source, unpickled, memory.bytes_of)
 

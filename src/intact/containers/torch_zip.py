@@ -10,19 +10,23 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
-from intact.containers.pickles import GlobalName, load
+from intact.containers.pickles import GlobalName, begins_as_pickle, load, merged, names_in
 from intact.containers.torch_legacy import nested_legacy, text_of
 from intact.containers.zips import LOCAL_SIGNATURE, Entry, Zip
 from intact.core.container import Storage
-from intact.core.description import Integrity, Source, Writer
+from intact.core.description import ForeignName, Integrity, Source, Writer
 from intact.core.dtype import dtype_named
 from intact.errors import CannotRead, Damaged, NotACheckpoint
 from intact.files.reading import BoundedFile
 
+MEMBERS_LIMIT = 1000
+"""Members beside the storages that are looked at for pickles; torch itself writes five."""
 PICKLE_LIMIT_BYTES = 1 << 30
 """Largest `data.pkl`; 20,000 tensors take two million bytes."""
 SMALL_RECORD_LIMIT_BYTES = 4096
@@ -49,6 +53,9 @@ def open_file(file: BoundedFile) -> PickledContainer:
     storages = _Storages(archive, folder, str(file.path), memory)
     pickle = archive.content(archive.entry(f"{folder}data.pkl"), PICKLE_LIMIT_BYTES)
     unpickled = load(bytes(pickle), persistent_load=storages.load, memory=memory, path=str(file.path))
+    unpickled = replace(
+        unpickled, foreign=merged(unpickled.foreign, _named_elsewhere(archive, storages.entries, f"{folder}data.pkl"))
+    )
     kept = any(entry.crc for entry in archive.entries.values())
     source = Source(
         str(file.path),
@@ -59,6 +66,20 @@ def open_file(file: BoundedFile) -> PickledContainer:
         Integrity("crc32" if kept else "none"),
     )
     return PickledContainer(file, source, unpickled, storages.bytes_of)
+
+
+def _named_elsewhere(archive: Zip, storages: Iterable[Entry], main: str) -> Iterator[ForeignName]:
+    """Yields what other pickles of the archive name: members beside the checkpoint, and second ones of a name."""
+    known = {entry.header for entry in storages}
+    others = [e for e in archive.entries.values() if e.header not in known and e.name.lower() != main.lower()]
+    for entry in [*archive.repeated, *others][:MEMBERS_LIMIT]:
+        try:
+            content = archive.content(entry, PICKLE_LIMIT_BYTES)
+        except CannotRead:
+            continue
+        if begins_as_pickle(bytes(content[:256])):
+            again = " (the second of that name)" if entry in archive.repeated else ""
+            yield from names_in(bytes(content), f"{entry.name}{again}")
 
 
 def _folder(archive: Zip, file: BoundedFile) -> str:
@@ -177,6 +198,11 @@ class _Storages:
         self._entries[key] = entry
         stored = entry.method == 0
         return Storage(key, dtype, size_bytes, byteorder=self._byteorder, device=device, begin=begin if stored else -1)
+
+    @property
+    def entries(self) -> Iterable[Entry]:
+        """Members that hold storages of the checkpoint."""
+        return self._entries.values()
 
     def bytes_of(self, storage: Storage) -> memoryview:
         """Returns all bytes of a storage.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Final
 
@@ -78,6 +78,8 @@ class Zip:
         self._inflated_bytes = 0
         end = self._end_record()
         self.directory_begin, self.directory_end, count = self._directory(end)
+        self.repeated: list[Entry] = []
+        """Members whose name another member had before: torch reads the first, other programs the last."""
         self.entries: Mapping[str, Entry] = self._read_entries(count)
 
     def __contains__(self, name: str) -> bool:
@@ -111,6 +113,28 @@ class Zip:
             raise self._damaged(f"the record {entry.name!r} reaches into the central directory")
         return begin
 
+    def local_name(self, entry: Entry) -> str:
+        """Returns the name that the local header of a member has; programs that read an archive from its begin go by it.
+
+        Raises:
+            Damaged: As for `data_begin`.
+        """
+        self.data_begin(entry)
+        _, length, _ = _LOCAL.unpack_from(self._data, entry.header)
+        name = bytes(self._data[entry.header + _LOCAL.size : entry.header + _LOCAL.size + length])
+        return name.decode("utf-8", "backslashreplace")
+
+    def head(self, entry: Entry, count: int) -> bytes:
+        """Returns the first bytes of a member; none of what is encrypted, damaged, or packed in an unusual way."""
+        try:
+            begin = self.data_begin(entry)
+            packed = bytes(self._file.view(begin, begin + min(entry.stored_bytes, count)))
+            if entry.method == _STORED:
+                return packed
+            return zlib.decompressobj(-15).decompress(packed, count) if entry.method == _DEFLATED else b""
+        except (CannotRead, zlib.error):
+            return b""
+
     def content(self, entry: Entry, limit_bytes: int | None = None) -> memoryview:
         """Returns the content of a member; a view of the file where it is stored as it is.
 
@@ -123,7 +147,7 @@ class Zip:
             Damaged: It is not what the directory says.
             TooLarge: It, or all that was inflated so far, is larger than the limits.
         """
-        if entry.flags & 1:
+        if entry.flags & 1 and not self._only_says_encrypted(entry):
             raise NotACheckpoint(
                 f"the record {entry.name!r} is encrypted",
                 code="file/foreign-format",
@@ -148,6 +172,14 @@ class Zip:
                 help="unpack the archive and pack it again without compression",
             )
         return self._inflated(entry, stored)
+
+    def _only_says_encrypted(self, entry: Entry) -> bool:
+        """Whether a member is called encrypted and is not: programs that do not look at the flag read what it hides."""
+        try:
+            content = self.content(replace(entry, flags=0))
+        except CannotRead:
+            return False
+        return bool(entry.crc) and zlib.crc32(content) == entry.crc
 
     def _inflated(self, entry: Entry, stored: memoryview) -> memoryview:
         self._inflated_bytes += entry.size_bytes
@@ -228,7 +260,8 @@ class Zip:
             if at + _CENTRAL.size > len(directory) or directory[at : at + 4] != _CENTRAL_SIGNATURE:
                 raise self._damaged(f"the central directory ends after {len(entries)} of {count} records")
             entry, at = self._entry(directory, at)
-            entries.setdefault(entry.name.lower(), entry)
+            if entries.setdefault(entry.name.lower(), entry) is not entry:
+                self.repeated.append(entry)
         return entries
 
     def _entry(self, directory: bytes, at: int) -> tuple[Entry, int]:

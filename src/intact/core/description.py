@@ -58,12 +58,14 @@ class ForeignName:
         count: How often the pickle refers to it.
         called: Whether unpickling would call it.
         position: Byte position of the first reference, within its pickle.
+        place: Which pickle of the file it stands in; "" for the one that holds the checkpoint.
     """
 
     name: str
     count: int
     called: bool
     position: int
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ from intact.rules.behaviour import (
     output_differs,
 )
 from intact.rules.dtype import complex_to_real, int_float, narrowing, overflow, underflow, widening
-from intact.rules.safety import unknown_global
+from intact.rules.safety import code_execution, unknown_global
 from intact.rules.state import (
     aliased_snapshots,
     ema_present,
@@ -103,6 +103,7 @@ RULES: tuple[Rule, ...] = (
     missing_key.RULE,
     unexpected_key.RULE,
     ema_present.OBSERVE,
+    code_execution.RULE,
     unknown_global.RULE,
     torch_differs.RULE,
     library_differs.RULE,

@@ -16,6 +16,7 @@ import wave
 import zipfile
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +170,7 @@ CASES: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
     "tar that leads outside": (tar_of(("/etc/x", b"x"), mode="w:gz"), "safety/path-traversal", ("/etc/x",)),
     "tar without a checkpoint": (tar_of(("a.txt", b"hello")), "file/not-a-checkpoint", ("of 1 files",)),
     "TorchServe archive": (
-        zip_of(("MAR-INF/MANIFEST.json", b"{}"), ("model.pt", torch_zip())),
+        zip_of(("MAR-INF/MANIFEST.json", b'{"model": {"serializedFile": "model.pt"}}'), ("model.pt", torch_zip())),
         "file/wrapped-archive",
         ("TorchServe", "MANIFEST.json"),
     ),
@@ -194,7 +195,38 @@ CASES: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+OPENED = {
+    "gzip": ("gzip", "torch-zip"),
+    "bzip2": ("bzip2", "torch-zip"),
+    "xz": ("xz", "torch-zip"),
+    "zlib": ("zlib", "pickle"),
+    "zip with a checkpoint": ("zip archive", "sub/model.pth", "torch-zip"),
+    "zip with safetensors": ("zip archive", "a.safetensors"),
+    "tar with a checkpoint": ("tar archive", "w/best"),
+    "ustar tar": ("tar archive", "d/best"),
+    "tar.gz": ("gzip", "w/best.pth"),
+    "tar.xz": ("xz", "w/best.pth"),
+    "TorchServe archive": ("zip archive", "model.pt"),
+    "Stable-Baselines3": ("zip archive", "policy.pth"),
+}
+"""Archives around one checkpoint, and what is said of them."""
+
+
+@pytest.mark.parametrize("case", sorted(OPENED))
+def test_a_checkpoint_inside_an_archive_is_opened_there(case: str, tmp_path: Path) -> None:
+    """People load what they downloaded."""
+    path = tmp_path / "model.pth"
+    path.write_bytes(CASES[case][0])
+    with closing(open_container(path)) as container:
+        said = [remark for remark in getattr(container, "remarks", ()) if remark.code == "file/wrapped-archive"]
+        assert said, case
+        assert all(remark.opened for remark in said)
+        text = " ".join(f"{remark.headline} {dict(remark.evidence)}" for remark in said)
+        assert all(word in text for word in OPENED[case]), text
+        assert container.source.path == str(path)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in OPENED])
 def test_what_is_no_checkpoint_is_named_for_what_it_is(case: str, tmp_path: Path) -> None:
     """`Unsupported operand 60` is what people get otherwise."""
     content, code, words = CASES[case]
@@ -281,6 +313,17 @@ def test_bombs_cost_no_more_than_their_first_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"".join(compressor.compress(bytes(1 << 24)) for _ in range(32)) + compressor.flush())
     with pytest.raises(NotACheckpoint, match="gzip"):
         open_container(path)
+
+
+def test_a_checkpoint_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    """It begins as a pickle does, and goes on for half a gigabyte."""
+    path = tmp_path / "model.pth"
+    compressor = zlib.compressobj(9, wbits=31)
+    pieces = [compressor.compress(b"\x80\x02" + bytes(1 << 24)) for _ in range(32)]
+    path.write_bytes(b"".join(pieces) + compressor.flush())
+    with pytest.raises(NotACheckpoint) as caught:
+        open_container(path)
+    assert "claims to unpack" in caught.value.evidence["inside_says"]
 
 
 BASES = {name: content for name, (content, _, _) in CASES.items() if content}

@@ -266,9 +266,12 @@ def test_an_archive_that_inflates_without_measure_is_refused(tmp_path: Path) -> 
 
 
 def test_an_encrypted_archive_is_named(tmp_path: Path) -> None:
-    """Its password is not ours to ask for."""
+    """Its password is not ours to ask for; a file that only says so is read, as careless programs read it."""
     raw = bytearray(crafted(tmp_path, pickled((3,), (1,))).read_bytes())
     struct.pack_into("<H", raw, raw.index(b"PK\x01\x02") + 8, 1)
+    (tmp_path / "crafted.pth").write_bytes(raw)
+    assert opened(tmp_path / "crafted.pth").describe().tensors
+    raw[raw.index(b"data.pkl") + 10] ^= 0xFF
     (tmp_path / "crafted.pth").write_bytes(raw)
     with pytest.raises(NotACheckpoint, match="encrypted"):
         opened(tmp_path / "crafted.pth")

@@ -6,11 +6,28 @@ from our own types; everything else is a `Foreign` that says what the file says.
 
 from __future__ import annotations
 
+from intact.containers.pickles.dangers import dangers_of, grade
 from intact.containers.pickles.machine import Machine, PersistentLoad
 from intact.containers.pickles.opcodes import TABLE
+from intact.containers.pickles.others import begins_as_pickle, merged, names_in
 from intact.containers.pickles.values import Buffer, ForeignTensor, GlobalName, Memory, Size, StorageView, Unpickled, part_of
 
-__all__ = ["Buffer", "ForeignTensor", "GlobalName", "Memory", "Size", "StorageView", "Unpickled", "load", "part_of"]
+__all__ = [
+    "Buffer",
+    "ForeignTensor",
+    "GlobalName",
+    "Memory",
+    "Size",
+    "StorageView",
+    "Unpickled",
+    "begins_as_pickle",
+    "dangers_of",
+    "grade",
+    "load",
+    "merged",
+    "names_in",
+    "part_of",
+]
 
 
 def load(

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from intact.containers.pickles.dangers import dangers_of
 from intact.containers.pickles.names import resolve
 from intact.containers.pickles.values import Buffer, GlobalName, Memory, Unpickled
 from intact.core.container import Foreign, TensorRecord
 from intact.core.description import ForeignName
-from intact.errors import Damaged, TooLarge
+from intact.errors import Damaged, IntactError, TooLarge
 
 PersistentLoad = Callable[[Any], Any]
 Operation = Callable[["Machine", int], int]
@@ -25,6 +27,7 @@ BUDGET_UNITS_FOR_A_BYTE = 48
 COLLISION_LIMIT = 1000
 """Most large numbers that may share a hash with another one; by chance it is none."""
 NAMES_IN_ERROR_LIMIT = 20
+_GETATTR = ("builtins.getattr", "__builtin__.getattr")
 
 
 class Machine:
@@ -82,6 +85,9 @@ class Machine:
         try:
             while at < self.budget_end:
                 at = table[data[at]](self, at + 1)
+        except IntactError as error:  # of a storage that is not where the pickle says
+            error.evidence.update(self._dangers())
+            raise
         except (IndexError, struct.error) as error:
             if at >= self.end - 16:
                 raise self.truncated() from error
@@ -159,7 +165,15 @@ class Machine:
             return name.build(self, name, args)
         if not name.known:
             self.mark_called(name)
+        if name.name in _GETATTR and len(args) > 1 and isinstance(args[0], Foreign) and isinstance(args[1], str):
+            self._note_attribute(f"{args[0].name}.{args[1]}")
         return Foreign(name.name, args)
+
+    def _note_attribute(self, name: str) -> None:
+        """Remembers what a call of `getattr` would reach, and that it may be called."""
+        self.spend(len(name))
+        seen = self.foreign.get(name)
+        self.foreign[name] = replace(seen, count=seen.count + 1) if seen else ForeignName(name, 1, True, 0)
 
     def note_large_key(self, value: Any) -> None:
         """Remembers a large number that is part of a key.
@@ -179,7 +193,7 @@ class Machine:
             f"the pickle cannot be read: the opcode at byte {at - self.begin} {why}",
             code="file/bad-header",
             path=self.path,
-            evidence={"position": at, "names": self._names()},
+            evidence={"position": at, "names": self._names(), **self._dangers()},
             help="the file was changed after it was written, or was never a checkpoint; fetch or copy it again",
         )
 
@@ -190,7 +204,7 @@ class Machine:
             f"the pickle ends at byte {self.end}{until} without its last opcode",
             code="file/truncated",
             path=self.path,
-            evidence={"size_bytes": self.end, "names": self._names()},
+            evidence={"size_bytes": self.end, "names": self._names(), **self._dangers()},
             help="the file is shorter than it was written; fetch or copy it again",
         )
 
@@ -200,9 +214,13 @@ class Machine:
             f"a pickle of {self.end - self.begin:,} bytes would take far more memory or time than its size can justify",
             code="safety/archive-bomb",
             path=self.path,
-            evidence={"size_bytes": self.end - self.begin, "names": self._names()},
+            evidence={"size_bytes": self.end - self.begin, "names": self._names(), **self._dangers()},
             help="no program that saves models writes such a file; do not load it with anything else either",
         )
+
+    def _dangers(self) -> dict[str, dict[str, int]]:
+        """What the part that was read names and would do harm, with its position; nothing where there is none."""
+        return dangers_of(self.foreign.values())
 
     def _names(self) -> list[str]:
         return list(self.foreign)[:NAMES_IN_ERROR_LIMIT]

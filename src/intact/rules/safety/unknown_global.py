@@ -3,21 +3,25 @@
 ## Cause
 
 A pickle is a program: besides data it names functions and classes, and loading calls them. Objects of your own classes are stored
-that way (a configuration, an `argparse.Namespace`, a callback), and so is every attack. intact calls none of them: such an object
+that way (a configuration, a callback), and so is every attack. intact calls none of them: such an object
 is read as an inert `intact.Foreign` with its name, arguments and state, and the tensors are read all the same. `torch.load`
 refuses the file by default since PyTorch 2.6, and with `weights_only=False` it calls whatever the file names.
 
 ## Example
 
 ```python
-import argparse
-
 import torch
 
 import intact
 
+
+class Settings:
+    def __init__(self, lr):
+        self.lr = lr
+
+
 path, model = "training.pth", torch.nn.Linear(2, 3)
-torch.save({**model.state_dict(), "args": argparse.Namespace(lr=0.1)}, path)
+torch.save({**model.state_dict(), "args": Settings(lr=0.1)}, path)
 report = intact.check(path, model)
 ```
 
@@ -48,6 +52,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from intact.containers.pickles import grade
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import count, some
@@ -59,6 +64,7 @@ def detect(facts: Facts) -> Iterator[Finding]:
     """Yields the names that unpickling would call, except the classes of a pickled model, which are a cause of their own."""
     classes = {module.class_name for module in facts.original.modules.values()}
     called = [f for f in facts.original.foreign if f.called and f.name not in classes and not f.name.startswith("torch.nn.")]
+    called = [f for f in called if grade(f.name, called=True) == "unknown"]
     if not called:
         return
     names = [foreign.name for foreign in called]
