@@ -16,7 +16,6 @@ from intact.core.remark import Remark
 from intact.core.report import Report
 from intact.errors import IntactError
 from intact.repairs.rewrite import Rewrite
-from intact.rules.safety.code_execution import code_execution
 
 
 @collector_paused()
@@ -62,6 +61,8 @@ def danger_of(error: IntactError) -> tuple[Finding, ...]:
     dangers = error.evidence.get("dangers")
     if not isinstance(dangers, dict) or not dangers:
         return ()
+    from intact.rules.safety.code_execution import code_execution
+
     return (code_execution([(name, position, "") for name, position in dangers.items()], whole=False),)
 
 

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from intact.containers.sealed import SealedRuns
 from intact.containers.sidecar import SealedFile, Sidecar, beside, read_sidecar
+from intact.core.checksum import Checksum
 from intact.core.container import Container
 from intact.core.description import Integrity, Source
 from intact.core.finding import Finding
 from intact.core.manifest import VERSION, Manifest
 from intact.core.wording import count, some
 from intact.errors import Damaged, IntactError
+from intact.files.crc32 import crc32, flipped_bit
 from intact.files.digests import ALGORITHM, DIGEST_BYTES, chunk_count, digest, in_shares
 from intact.files.reading import BoundedFile
 
@@ -41,6 +43,9 @@ class Change:
         chunk: Number of the chunk within the tensor, from 0.
         begin: First byte of the chunk, from the begin of the file.
         end: One past its last byte.
+        record: Name of the record whose checksum does not agree; "" where digests of chunks were kept.
+        flip: Byte within the record and bit whose flip alone would explain it; None where no single one does.
+        placed: Whether the bytes stand in the file as they are.
     """
 
     key: str
@@ -48,6 +53,9 @@ class Change:
     chunk: int
     begin: int
     end: int
+    record: str = ""
+    flip: tuple[int, int] | None = None
+    placed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +66,13 @@ class Verified:
         changes: Chunks that changed, in the order of the files.
         checked_bytes: Bytes that were read and compared.
         sealed: Whether there were digests at all.
+        kind: What they are.
     """
 
     changes: tuple[Change, ...] = ()
     checked_bytes: int = 0
     sealed: bool = False
+    kind: Literal["xxh3-128", "crc32"] = ALGORITHM
 
 
 def verify_container(container: Container) -> Verified:
@@ -76,7 +86,33 @@ def verify_container(container: Container) -> Verified:
     if verified.sealed:
         program = program_changes(container)
         return replace(verified, changes=(*verified.changes, *program))
-    return verify_beside(Path(container.source.path), lambda: container)
+    beside = verify_beside(Path(container.source.path), lambda: container)
+    return beside if beside.sealed else _by_checksums(container)
+
+
+def _by_checksums(container: Container) -> Verified:
+    """What came of holding the records of an archive against the CRC-32 that it keeps of them."""
+    checksums: list[Checksum] = list(getattr(container, "checksums", tuple)())
+    kept = [checksum for checksum in checksums if checksum.expected]
+    if not kept:
+        return Verified()
+    wrong: list[tuple[Checksum, int]] = []
+    in_shares(
+        kept,
+        [len(checksum.content) for checksum in kept],
+        lambda part: wrong.extend((c, found) for c in part if (found := crc32(c.content)) != c.expected),
+    )
+    changes = [_record_changed(checksum, found) for checksum, found in sorted(wrong, key=lambda row: row[0].record)]
+    named = tuple(_named(changes, lambda: container))
+    return Verified(named, sum(len(checksum.content) for checksum in kept), len(kept) == len(checksums), "crc32")
+
+
+def _record_changed(checksum: Checksum, found: int) -> Change:
+    size = len(checksum.content)
+    begin = max(checksum.begin, 0)
+    return Change(
+        "", "", 0, begin, begin + size, checksum.record, flipped_bit(size, checksum.expected ^ found), checksum.begin >= 0
+    )
 
 
 def program_changes(container: Container) -> tuple[Change, ...]:
@@ -247,6 +283,9 @@ def findings_of(verified: Verified, source: Source, aliases: Iterable[tuple[str,
     """
     if not verified.changes:
         return
+    if verified.kind == "crc32":
+        yield _damaged_records(verified)
+        return
     stored = dict.fromkeys(change.key for change in verified.changes if change.key)
     keys = (*stored, *(key for key, kept in aliases if kept in stored))
     first = verified.changes[0]
@@ -274,9 +313,51 @@ def _plain(change: Change, source: Source) -> dict[str, Any]:
     return {"key": change.key, "file": file, "chunk": change.chunk, "begin": change.begin, "end": change.end}
 
 
+def _damaged_records(verified: Verified) -> Finding:
+    records = list({change.record: change for change in verified.changes}.values())
+    keys = tuple(dict.fromkeys(change.key for change in verified.changes if change.key))
+    first = records[0]
+    what = some(keys) if keys else f"the record `{first.record}`"
+    where = f"bytes [{first.begin:,}, {first.end:,})" if first.placed else f"the record `{first.record}`"
+    more = f", and {count(len(records) - 1, 'other record')}" if len(records) > 1 else ""
+    bit = f"; one flipped bit, {_bit(first)}, explains it" if first.flip is not None else ""
+    return Finding(
+        "file/checksum-mismatch",
+        "error",
+        f"{what} changed since the file was written: {where} {'does' if not first.placed else 'do'} not have the CRC-32 that was "
+        f"kept{bit}{more}",
+        keys,
+        {
+            "checksum": "crc32",
+            "damaged_records": len(records),
+            "records": [_plain_record(change) for change in records[:CHANGES_LISTED]],
+        },
+        cause="bytes of the file were changed on the disk, while it was copied, or by another program; torch does not look",
+        help="fetch or copy the file again, or restore it from a backup; tensors that are not named here are as they were saved",
+    )
+
+
+def _bit(change: Change) -> str:
+    assert change.flip is not None
+    byte, bit = change.flip
+    return f"bit {bit} of byte {change.begin + byte:,}" if change.placed else f"bit {bit} of byte {byte:,} of the record"
+
+
+def _plain_record(change: Change) -> dict[str, Any]:
+    plain: dict[str, Any] = {"record": change.record, "begin": change.begin if change.placed else None, "end": change.end}
+    if change.flip is not None:
+        size = change.end - change.begin
+        plain["single_flip"] = {
+            "byte": change.flip[0],
+            "bit": change.flip[1],
+            "chance_that_other_damage_looks_so": 8 * size / 2**32,
+        }
+    return plain
+
+
 def checked(source: Source, verified: Verified) -> Source:
     """Returns the source with how much of it was held against digests."""
-    return replace(source, integrity=Integrity(ALGORITHM, verified.checked_bytes)) if verified.sealed else source
+    return replace(source, integrity=Integrity(verified.kind, verified.checked_bytes)) if verified.sealed else source
 
 
 def unsealed(source: Source) -> Finding:

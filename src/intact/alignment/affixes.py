@@ -162,8 +162,8 @@ def _without_tokens(
 ) -> Affix:
     """What becomes equal without these tokens.
 
-    A name in the place of another (`actor` where the model has `critic`) is an affix only where it stands in front of all keys and
-    the whole model moved with it; beside keys that agree it is another part, or a renamed one, and that is not for this to say.
+    A name in the place of another (`actor` where the model has `critic`) is an affix only where it stands in front of all keys,
+    and the whole model moved with it; beside keys that agree it is another part, or a renamed one: not for this to say.
     """
     here, there = _reduced(extra, dropped), _reduced(missing, dropped)
     candidates = ((keys[0], there[core][0]) for core, keys in here.items() if len(keys) == 1 and len(there.get(core, ())) == 1)

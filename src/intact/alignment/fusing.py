@@ -92,7 +92,7 @@ def _fusion(key: str, whole: TensorInfo, place: str, near: list[TensorInfo]) -> 
             rows[".".join(number)].append(part)
         ordered = [_in_order(row, place) for _, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))]
         names, told = [row for row, _ in ordered], {how for _, how in ordered}
-        if len({len(row) for row in names}) != 1 or len(told) != 1:
+        if len({len(row) for row in names}) != 1 or len(told) != 1 or ("" in rows and len(rows) > 1):
             continue
         stacked = "" not in rows
         if _made(names, shapes, stacked=stacked) == whole.shape and len({tensor.dtype for tensor in candidates}) == 1:

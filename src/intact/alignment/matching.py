@@ -1,8 +1,9 @@
 """Two trees of keys held against each other: what the evidence forces, what it only suggests, and what it leaves open.
 
-From the largest module to the smallest: modules that hold the same shapes belong together where there is one on each side. Where
-there are several, equal names decide, then numbers that run in the same sense, then names that resemble each other; the order of
-the file alone is only a suggestion. A module that has no counterpart is opened, and its parts are looked at beside the others.
+From the largest module to the smallest: modules that hold the same shapes belong together where there is one on each side.
+Where there are several, equal names decide, then numbers that run in the same sense, then names that resemble each other. The
+order of the file is no evidence: a state dict that was copied may have another one. A module that has no counterpart is
+opened, and its parts are looked at beside the others.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Match:
         found: Key in the file.
         expected: Key in the model.
         grade: `forced` where nothing else fits the evidence, `likely` where the user has to agree.
-        evidence: What decided: `name`, `shape`, `lone-shape` (of a single tensor), `number`, `similar-name`, `order`.
+        evidence: What decided: `name`, `shape`, `lone-shape` (of a single tensor), `number`, `similar-name`.
     """
 
     found: str
@@ -73,7 +74,6 @@ class Choice:
 class Matching:
     """What came of it, filled while it is made."""
 
-    ordered: bool
     matches: list[Match] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
     _seen: dict[tuple[tuple[str, ...], tuple[str, ...], bool], tuple[list[int] | None, Grade, str]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Matching:
         others = tuple(_below(node.path, there) for node in expected)
         known = (names, others, moved)
         if known not in self._seen:
-            self._seen[known] = _decided(names, others, ordered=self.ordered, moved=moved)
+            self._seen[known] = _decided(names, others, moved=moved)
         return self._seen[known]
 
 
@@ -254,9 +254,7 @@ def _best(node: Node, others: list[Node]) -> Node | None:
 # --- equal modules
 
 
-def _decided(
-    found: tuple[str, ...], expected: tuple[str, ...], *, ordered: bool, moved: bool
-) -> tuple[list[int] | None, Grade, str]:
+def _decided(found: tuple[str, ...], expected: tuple[str, ...], *, moved: bool) -> tuple[list[int] | None, Grade, str]:
     """Returns which of some equal modules is which, by their names in the order of their sides.
 
     One that remains when all others are told apart needs no name.
@@ -275,19 +273,14 @@ def _decided(
         return by_number, "forced", "number"
     if shared:
         rest, others = (tuple(name for name in side if name not in shared) for side in (found, expected))
-        places, grade, evidence = _decided(rest, others, ordered=ordered, moved=moved)
+        places, grade, evidence = _decided(rest, others, moved=moved)
         if places is None:
             return None, grade, evidence
         place.update({name: place[others[number]] for name, number in zip(rest, places, strict=True)})
         return [place[name] for name in found], grade, evidence
-    by_order = list(range(len(found))) if ordered else None
     by_name, sure = resembling(found, expected)
-    if by_name is not None and (by_order is None or by_name == by_order or sure):
-        return by_name, "forced" if sure or by_name == by_order else "likely", "similar-name"
     if by_name is not None:
-        return None, "likely", "the names say one thing and the order another"
-    if by_order is not None:
-        return by_order, "likely", "order"
+        return by_name, "forced" if sure else "likely", "similar-name"
     return None, "likely", "equal shapes under names that tell nothing"
 
 

@@ -68,5 +68,5 @@ def _told_apart(names: Sequence[str]) -> list[str]:
 
 
 def _share_meaning(mine: str, other: str) -> bool:
-    ours, theirs = ({_MEANING.get(word, word) for word in text.split()} for text in (mine, other))
+    ours, theirs = ({_MEANING.get(word, word) for word in text.split() if not word.isdecimal()} for text in (mine, other))
     return bool(ours) and ours == theirs

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from intact.alignment.matching import Choice, Match, Matching
 from intact.alignment.naming import resembling
-from intact.alignment.trees import grow, in_one_piece
+from intact.alignment.trees import grow
 from intact.core.description import Description
 from intact.core.keys import leaf_of, natural_order, owner_of, tokens_of
 
@@ -98,18 +98,15 @@ class _Aligned:
 
 
 def _aligned(found: Description, expected: Description, *, loose: bool) -> _Aligned:
-    keys, ordered = list(found.tensors), found.meaningful_order and not _sorted(found, expected)
-    here = grow((found.tensors[key] for key in (keys if ordered else sorted(keys, key=natural_order))), loose=loose)
-    there = grow((tensor for tensor in expected.tensors.values() if not tensor.lazy), loose=loose)
-    matching = Matching(ordered and in_one_piece(here))
-    matching.match(here, there)
+    keys = sorted(
+        found.tensors, key=natural_order
+    )  # the order of a file is no evidence: whoever copies a state dict may change it
+    matching = Matching()
+    matching.match(
+        grow((found.tensors[key] for key in keys), loose=loose),
+        grow((tensor for tensor in expected.tensors.values() if not tensor.lazy), loose=loose),
+    )
     return _Aligned({match.expected: match for match in matching.matches}, tuple(matching.choices))
-
-
-def _sorted(found: Description, expected: Description) -> bool:
-    """Whether the file's keys were sorted by somebody, which those of the model are not."""
-    keys, wanted = list(found.tensors), list(expected.tensors)
-    return keys == sorted(keys) and wanted != sorted(wanted)
 
 
 def _graded(aligned: _Aligned, found: Description, wanted: int) -> list[Match]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from intact.core.tensor import TensorInfo
 
@@ -23,7 +22,6 @@ class Node:
     Attributes:
         path: Its dotted path from the root.
         first: Place of its first tensor in the order of its side.
-        last: Place of its last one.
         digest: Of all shapes below it; equal for equal collections of shapes.
         count: How many tensors stand below it, those without dimensions left out.
         children: Modules and tensors in it, in order; empty for a tensor.
@@ -32,7 +30,6 @@ class Node:
 
     path: str
     first: int = 0
-    last: int = 0
     digest: int = 0
     count: int = 0
     children: list[Node] = field(default_factory=list)
@@ -67,7 +64,7 @@ def grow(tensors: Iterable[TensorInfo], *, loose: bool = False) -> Node:
             continue
         shape = canonical(tensor.shape) if loose else tensor.shape
         owner = _module(tensor.key.rpartition(".")[0], modules)
-        owner.children.append(Node(tensor.key, number, number, _mixed(shape), 1, tensor=tensor))
+        owner.children.append(Node(tensor.key, number, _mixed(shape), 1, tensor=tensor))
     return _summed(root)
 
 
@@ -98,20 +95,8 @@ def _summed(root: Node) -> Node:
             node.first = min(child.first for child in node.children)
             node.digest = sum(child.digest for child in node.children) & _MASK
             node.count = sum(child.count for child in node.children)
-            node.last = max(child.last for child in node.children)
             node.children.sort(key=lambda child: child.first)
     return _only_child(root)
-
-
-def in_one_piece(root: Node) -> bool:
-    """Tells whether the tensors of every module stand side by side, as they do where a model wrote them in its own order."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if any(before.last > after.first for before, after in pairwise(node.children)):
-            return False
-        waiting.extend(node.children)
-    return True
 
 
 def _only_child(node: Node) -> Node:

@@ -6,13 +6,16 @@ are walked when somebody asks for a description, or at once where a tensor reach
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from intact.containers.objects import Walked, walk
 from intact.containers.pickles import Unpickled
+from intact.core.checksum import Checksum
 from intact.core.container import Storage, TensorRecord
 from intact.core.description import Description, Source
+from intact.core.remark import Remark
 from intact.errors import Damaged
 from intact.files.reading import BoundedFile
 
@@ -25,18 +28,28 @@ class PickledContainer:
         source: Path, format, writer and checksums.
         unpickled: The objects.
         bytes_of: All bytes of a storage.
+        checksums: The checksums that the format keeps; none for most.
+        remarks: What is to be said of the format or its writer.
 
     Raises:
         Damaged: A tensor reaches outside its storage (`file/storage-bounds`).
     """
 
     def __init__(
-        self, file: BoundedFile, source: Source, unpickled: Unpickled, bytes_of: Callable[[Storage], memoryview]
+        self,
+        file: BoundedFile,
+        source: Source,
+        unpickled: Unpickled,
+        bytes_of: Callable[[Storage], memoryview],
+        checksums: Callable[[], Iterable[Checksum]] = tuple,
+        remarks: tuple[Remark, ...] = (),
     ) -> None:
         self._file = file
         self._source = source
         self._unpickled = unpickled
         self._bytes_of = bytes_of
+        self._checksums = checksums
+        self.remarks = remarks
         self._walked: Walked | None = None
         if unpickled.problems:
             raise self._outside()
@@ -74,13 +87,23 @@ class PickledContainer:
         """
         return self._bytes_of(storage)
 
+    def checksums(self) -> Iterable[Checksum]:
+        """Returns the checksums that the file keeps of its parts, each beside the bytes it is of.
+
+        Raises:
+            Damaged: The bytes are not there.
+        """
+        self._file.expect_reading()
+        return self._checksums()
+
     def close(self) -> None:
         """Releases the file; views handed out before stay valid."""
         self._file.close()
 
     def _walk(self) -> Walked:
         if self._walked is None:
-            self._walked = walk(self._unpickled.value, self._unpickled.foreign, self._source.path)
+            walked = walk(self._unpickled.value, self._unpickled.foreign, self._source.path)
+            self._walked = replace(walked, description=replace(walked.description, known=self._unpickled.known))
         return self._walked
 
     def _outside(self) -> Damaged:

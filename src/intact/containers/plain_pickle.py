@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
-from intact.containers.pickles import load, merged, names_in
+from intact.containers.pickles import Unpickled, load, merged, names_in
 from intact.containers.torch_legacy import nested_legacy, writer_of
 from intact.core.description import Source
+from intact.core.remark import Remark
 from intact.files.reading import BoundedFile
 
 _BINARY = re.compile(rb"(?s)\x80[\x02-\x05]")
@@ -48,4 +49,18 @@ def open_file(file: BoundedFile) -> PickledContainer:
     behind = names_in(data, "a pickle behind the first one", unpickled.end)
     unpickled = replace(unpickled, foreign=merged(unpickled.foreign, behind))
     source = Source(path, "pickle", file.size_bytes, (file.path.name,), writer_of(unpickled))
-    return PickledContainer(file, source, unpickled, memory.bytes_of)
+    return PickledContainer(file, source, unpickled, memory.bytes_of, remarks=(_remark(unpickled),))
+
+
+def _remark(unpickled: Unpickled) -> Remark:
+    arrays = any(name.startswith("numpy.") for name in unpickled.known)
+    held = "numpy arrays" if arrays else "its objects"
+    return Remark(
+        "file/plain-pickle",
+        f"it was written by pickle.dump and not by torch.save: a plain pickle around {held}",
+        "error",
+        evidence={"protocol": unpickled.protocol, "arrays": arrays},
+        cause="torch.load looks for the magic number that torch.save writes, and says that it is invalid or missing",
+        help="intact reads it as it is, and runs nothing of it; save it again with intact.save once it is loaded",
+        opened=True,
+    )

@@ -21,6 +21,7 @@ from intact.containers.pickles import Buffer, GlobalName, Memory, StorageView, U
 from intact.core.container import Foreign, Storage
 from intact.core.description import ForeignName, Source, Writer
 from intact.core.dtype import dtype_named
+from intact.core.remark import Remark
 from intact.errors import Damaged, NotACheckpoint
 from intact.files.reading import BoundedFile
 
@@ -70,7 +71,18 @@ def open_file(file: BoundedFile) -> PickledContainer:
     content = read(data, path, memory)
     memory.hold_ranges(data, content.ranges)
     source = Source(path, "torch-legacy", file.size_bytes, (file.path.name,), _writer(content.unpickled))
-    return PickledContainer(file, source, content.unpickled, memory.bytes_of)
+    remarks = (_FORMER_TENSORS,) if source.writer.version == "0.1 to 0.3" else ()
+    return PickledContainer(file, source, content.unpickled, memory.bytes_of, remarks=remarks)
+
+
+_FORMER_TENSORS = Remark(
+    "version/legacy-format",
+    "it was written by torch 0.1 to 0.3, in a format and with names that torch has changed since",
+    "info",
+    evidence={"writer": "0.1 to 0.3"},
+    cause="tensors are rebuilt by a function of before 0.4; there were no batch counters, and Python 2 may have written it",
+    help="save it again once it is loaded",
+)
 
 
 def _writer(unpickled: Unpickled) -> Writer:

@@ -21,6 +21,7 @@ from intact.containers.torch_legacy import nested_legacy, text_of
 from intact.core.container import Storage, TensorRecord
 from intact.core.description import Source, Writer
 from intact.core.dtype import dtype_named
+from intact.core.remark import Remark
 from intact.errors import Damaged, IntactError
 from intact.files.reading import BoundedFile
 
@@ -71,7 +72,18 @@ def open_file(file: BoundedFile) -> PickledContainer:
     problems = (*reader.problems, *unpickled.problems)
     unpickled = replace(unpickled, problems=problems, foreign=merged(unpickled.foreign, beside))
     source = Source(path, "torch-tar", file.size_bytes, (file.path.name,), Writer("torch", "0.1", "a tar archive"))
-    return PickledContainer(file, source, unpickled, memory.bytes_of)
+    return PickledContainer(file, source, unpickled, memory.bytes_of, remarks=(_FORMER_FORMAT,))
+
+
+_FORMER_FORMAT = Remark(
+    "version/legacy-format",
+    "it is a tar archive, as torch wrote them until 0.1.10; torch.load refuses it by default",
+    "error",
+    evidence={"writer": "<0.1.11", "format": "tar"},
+    cause="the format was given up in 2017, and `weights_only=True` does not read it",
+    help="intact reads it as it is; `torch.load(…, weights_only=False)` does too, and runs what the file names",
+    opened=True,
+)
 
 
 def _checksum_fits(header: bytes) -> bool:

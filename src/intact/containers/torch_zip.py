@@ -19,12 +19,16 @@ from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import GlobalName, begins_as_pickle, load, merged, names_in
 from intact.containers.torch_legacy import nested_legacy, text_of
 from intact.containers.zips import LOCAL_SIGNATURE, Entry, Zip
+from intact.core.checksum import Checksum
 from intact.core.container import Storage
 from intact.core.description import ForeignName, Integrity, Source, Writer
 from intact.core.dtype import dtype_named
+from intact.core.remark import Remark
 from intact.errors import CannotRead, Damaged, NotACheckpoint
 from intact.files.reading import BoundedFile
 
+NEWEST_VERSION = 10
+"""Highest version record that torch 2.13 reads (`kMaxSupportedFileFormatVersion`)."""
 MEMBERS_LIMIT = 1000
 """Members beside the storages that are looked at for pickles; torch itself writes five."""
 PICKLE_LIMIT_BYTES = 1 << 30
@@ -65,7 +69,30 @@ def open_file(file: BoundedFile) -> PickledContainer:
         _writer(archive, folder),
         Integrity("crc32" if kept else "none"),
     )
-    return PickledContainer(file, source, unpickled, storages.bytes_of)
+    return PickledContainer(file, source, unpickled, storages.bytes_of, lambda: _checksums(archive), _remarks(archive, folder))
+
+
+def _remarks(archive: Zip, folder: str) -> tuple[Remark, ...]:
+    name = f"{folder}version"
+    text = bytes(archive.content(archive.entry(name), SMALL_RECORD_LIMIT_BYTES)).strip() if name in archive else b""
+    if not text.isdigit() or len(text) > 9 or int(text) <= NEWEST_VERSION:
+        return ()
+    return (
+        Remark(
+            "version/needs-newer-torch",
+            f"its format calls itself version {int(text)}, and {NEWEST_VERSION} is the newest that is known",
+            evidence={"version": int(text), "newest_known": NEWEST_VERSION},
+            cause="it was written by a torch that is newer than this intact, or its version record was changed",
+            help="it was read by the rules of the newest known version; hold the values against those of who wrote it",
+        ),
+    )
+
+
+def _checksums(archive: Zip) -> Iterator[Checksum]:
+    """Yields what the central directory keeps of every record; writers that keep none write zero."""
+    for entry in archive.entries.values():
+        if entry.size_bytes:
+            yield Checksum(entry.name, entry.crc, archive.content(entry), archive.data_begin(entry) if entry.method == 0 else -1)
 
 
 def _named_elsewhere(archive: Zip, storages: Iterable[Entry], main: str) -> Iterator[ForeignName]:

@@ -82,6 +82,7 @@ class Description:
         extra_state: Keys of `get_extra_state` entries.
         meaningful_order: Whether the order of `tensors` is the order of definition (False for sorted files).
         metadata: Versions that `state_dict()._metadata` recorded, by module path; empty where it is lost.
+        known: Names of classes and functions that a pickle needs for tensors, arrays and plain data.
         recorded: Modules of the model that was sealed, by path; empty for anything but a sealed checkpoint.
     """
 
@@ -95,6 +96,7 @@ class Description:
     meaningful_order: bool = True
     metadata: Mapping[str, int] = field(default_factory=dict)
     recorded: Mapping[str, ModuleInfo] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
 
     def module_of(self, key: str) -> ModuleInfo | None:
         """Returns the module that owns a key, or None where modules are not known."""

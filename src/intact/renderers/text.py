@@ -106,7 +106,8 @@ def _verdict(report: Report) -> Row:
     meanings = MEANINGS if report.target is not None else MEANINGS_ALONE
     words = kept(report) if report.saved else meaning(report) if is_audit(report) else meanings[report.verdict]
     if report.target is None and report.verdict == "intact" and report.source.integrity.checked_bytes:
-        words = "every byte is as it was when it was sealed"
+        crc = report.source.integrity.kind == "crc32"
+        words = "every record has the CRC-32 that was written with it" if crc else "every byte is as it was when it was sealed"
     return Row(words, f"{report.verdict}: ", 2, _STYLES[report.verdict])
 
 

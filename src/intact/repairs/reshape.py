@@ -9,6 +9,7 @@ from typing import Any
 from intact.core.description import Description
 from intact.core.plan import Values
 from intact.repairs import fields
+from intact.repairs.ties import regrouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,9 @@ class Reshape:
     def predict(self, found: Description) -> Description:
         """Returns the description with the new shapes."""
         new = {key: replace(found.tensors[key], shape=shape) for key, shape in self.shapes}
-        return replace(found, tensors={key: new.get(key, tensor) for key, tensor in found.tensors.items()})
+        shapes = dict(self.shapes)
+        tensors = {key: new.get(key, tensor) for key, tensor in found.tensors.items()}
+        return replace(found, tensors=tensors, ties=regrouped(found.ties, shapes.get))
 
     def perform(self, values: Values, target: Mapping[str, Any]) -> Values:  # noqa: ARG002 - a step needs no target
         """Returns the values in the new shapes, each once where several keys share it."""

@@ -9,6 +9,7 @@ from typing import Any
 from intact.core.description import Description
 from intact.core.plan import Values
 from intact.repairs import fields
+from intact.repairs.ties import regrouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Transpose:
     def predict(self, found: Description) -> Description:
         """Returns the description with the sizes swapped."""
         turned = {key: replace(found.tensors[key], shape=found.tensors[key].shape[::-1]) for key in self.keys}
-        return replace(found, tensors={key: turned.get(key, tensor) for key, tensor in found.tensors.items()})
+        tensors = {key: turned.get(key, tensor) for key, tensor in found.tensors.items()}
+        return replace(found, tensors=tensors, ties=regrouped(found.ties, lambda key: key in turned))
 
     def perform(self, values: Values, target: Mapping[str, Any]) -> Values:  # noqa: ARG002 - a step needs no target
         """Returns the values with the matrices turned round, each once where several keys share it."""

@@ -68,7 +68,14 @@ from intact.rules.state import (
     training_mode,
 )
 from intact.rules.value import nan, never_loaded
-from intact.rules.version import legacy_format, library_differs, torch_differs
+from intact.rules.version import (
+    device_unavailable,
+    legacy_format,
+    library_differs,
+    missing_class,
+    torch_differs,
+    weights_only_refused,
+)
 
 RULES: tuple[Rule, ...] = (
     empty_state.RULE,
@@ -105,6 +112,9 @@ RULES: tuple[Rule, ...] = (
     ema_present.OBSERVE,
     code_execution.RULE,
     unknown_global.RULE,
+    missing_class.RULE,
+    weights_only_refused.RULE,
+    device_unavailable.RULE,
     torch_differs.RULE,
     library_differs.RULE,
     aliased_snapshots.RULE,
@@ -160,6 +170,7 @@ READER_PAGES: Mapping[str, str] = {
         "file/missing-shard",
         "file/mixed-shards",
         "file/not-a-checkpoint",
+        "file/plain-pickle",
         "file/several-checkpoints",
         "file/storage-bounds",
         "file/text-mode-transfer",

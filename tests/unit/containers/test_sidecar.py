@@ -40,7 +40,7 @@ def test_every_byte_of_every_kind_of_checkpoint_is_sealed(tmp_path: Path) -> Non
     torch.save(state, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
     save_file(state, tmp_path / "plain.safetensors")
     for target in [*tmp_path.iterdir()]:
-        assert codes(target) == ["file/unsealed"]
+        assert codes(target) == ([] if target.name == "zip.pth" else ["file/unsealed"])  # a zip has its checksums
         assert intact.seal(target).verdict == "intact"
         whole = target.read_bytes()
         for position in range(0, len(whole), 7):

@@ -149,7 +149,6 @@ _TELLS = {
     "lone-shape": "a shape that only one tensor on each side has",
     "number": "numbers that run in the same sense",
     "similar-name": "names that mean the same",
-    "order": "the order of the file alone",
 }
 
 

@@ -9,20 +9,20 @@ damage, but it is never called verified.
 ## Example
 
 ```python
-import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import intact
 
-net, path, model = nn.Linear(4, 4), "model.pth", None
-torch.save(net.state_dict(), path)
+net, path, model = nn.Linear(4, 4), "plain.safetensors", None
+save_file(net.state_dict(), path)
 report = intact.verify(path)
 ```
 
 ## Fix
 
 ```python
-intact.seal(path)  # writes model.pth.seal.json: from now on every change is noticed
+intact.seal(path)  # writes plain.safetensors.seal.json: from now on every change is noticed
 report = intact.verify(path)
 ```
 
