@@ -143,6 +143,8 @@ def dangers_inside(file: BoundedFile) -> Mapping[str, dict[str, int]]:
     if head.startswith(b"\x93NUMPY") and b"|O" in head:
         begin = 10 + int.from_bytes(head[8:10], "little") if head[6] == 1 else 12 + int.from_bytes(head[8:12], "little")
         names += names_in(file.view(0, file.size_bytes), "the objects of the array", min(begin, file.size_bytes))
+    elif begins_as_pickle(head):  # one that breaks off, and would have run what it names until then
+        names += names_in(file.view(0, file.size_bytes), "the file")
     elif not head.startswith(tuple(_STREAMS)):
         with suppress(IntactError):
             for part in _parts(file)[1][:SEARCHED_PICKLES]:
