@@ -52,7 +52,7 @@ def _finding_of_remark(remark: Remark, container: str) -> Finding:
         remark.evidence,
         cause=remark.cause,
         help=remark.help,
-        step=Rewrite(container) if remark.opened else None,
+        step=Rewrite(str(remark.evidence.get("archive") or container)) if remark.opened else None,
     )
 
 

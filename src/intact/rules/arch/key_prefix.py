@@ -116,7 +116,8 @@ def _headline(facts: Facts, affix: Affix) -> str:
     if affix.removed:
         start = "starts" if number == 1 else "start"
         rest = f"; {count(len(affix.aside), 'other key')} ({some(affix.aside)}) not the model's" if affix.aside else ""
-        return f"{keys} {start} with `{affix.removed[0]}`, and the model has {same} without it{rest}"
+        without = f"the model has {same} without it" if affix.pairs else "no key of the model does"
+        return f"{keys} {start} with `{affix.removed[0]}`, and {without}{rest}"
     return f"{keys} {'lacks' if number == 1 else 'lack'} the `{affix.added[0]}` that the model's keys start with"
 
 
