@@ -30,6 +30,7 @@ class PickledContainer:
         bytes_of: All bytes of a storage.
         checksums: The checksums that the format keeps; none for most.
         remarks: What is to be said of the format or its writer.
+        as_described: Makes of the objects what a description speaks of, such as tensors of arrays.
 
     Raises:
         Damaged: A tensor reaches outside its storage (`file/storage-bounds`).
@@ -43,6 +44,7 @@ class PickledContainer:
         bytes_of: Callable[[Storage], memoryview],
         checksums: Callable[[], Iterable[Checksum]] = tuple,
         remarks: tuple[Remark, ...] = (),
+        as_described: Callable[[Any], Any] = lambda value: value,
     ) -> None:
         self._file = file
         self._source = source
@@ -50,6 +52,7 @@ class PickledContainer:
         self._bytes_of = bytes_of
         self._checksums = checksums
         self.remarks = remarks
+        self._as_described = as_described
         self._walked: Walked | None = None
         if unpickled.problems:
             raise self._outside()
@@ -102,7 +105,7 @@ class PickledContainer:
 
     def _walk(self) -> Walked:
         if self._walked is None:
-            walked = walk(self._unpickled.value, self._unpickled.foreign, self._source.path)
+            walked = walk(self._as_described(self._unpickled.value), self._unpickled.foreign, self._source.path)
             self._walked = replace(walked, description=replace(walked.description, known=self._unpickled.known))
         return self._walked
 

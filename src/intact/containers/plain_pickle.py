@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from intact.containers.array_tensors import with_tensors
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import Unpickled, load, merged, names_in
@@ -49,7 +50,9 @@ def open_file(file: BoundedFile) -> PickledContainer:
     behind = names_in(data, "a pickle behind the first one", unpickled.end)
     unpickled = replace(unpickled, foreign=merged(unpickled.foreign, behind))
     source = Source(path, "pickle", file.size_bytes, (file.path.name,), writer_of(unpickled))
-    return PickledContainer(file, source, unpickled, memory.bytes_of, remarks=(_remark(unpickled),))
+    return PickledContainer(
+        file, source, unpickled, memory.bytes_of, remarks=(_remark(unpickled),), as_described=lambda v: with_tensors(v, memory)
+    )
 
 
 def _remark(unpickled: Unpickled) -> Remark:
