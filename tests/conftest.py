@@ -40,6 +40,6 @@ def _no_module_of_another_test() -> Iterator[None]:
     """Forgets modules that a test wrote and imported: the next one may write another file of the same name."""
     yield
     folder = str(Path(tempfile.gettempdir()).resolve())
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if str(getattr(module, "__file__", None) or "").startswith(folder):
             del sys.modules[name]

@@ -62,7 +62,8 @@ def test_verify_says_what_is_damaged_with_status_1(run: Run) -> None:
 
 def test_verify_of_what_is_not_sealed_is_status_1_and_of_what_is_not_there_2(run: Run) -> None:
     """A pipeline that asks for a proof must not go on without one."""
-    done = run("verify", "model.pth")
+    torch.save({"a": torch.ones(2)}, "legacy.pth", _use_new_zipfile_serialization=False)
+    done = run("verify", "legacy.pth")
     assert done.exit_code == 1
     assert "file/unsealed" in done.stdout
     assert run("verify", "nothing.pth").exit_code == 2
