@@ -9,7 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intact.api import audit, check, explain, inspect, load, load_into, load_program, read, repair, save, seal, verify
+    from intact.api import (
+        audit,
+        check,
+        explain,
+        inspect,
+        load,
+        load_into,
+        load_program,
+        read,
+        repair,
+        salvage,
+        save,
+        seal,
+        verify,
+    )
     from intact.core.container import Foreign
     from intact.core.finding import Finding
     from intact.core.plan import Plan
@@ -61,6 +75,7 @@ _HOME = {
     "recorded": "intact.model.making.recording",
     "register": "intact.model.making.trust",
     "repair": "intact.api",
+    "salvage": "intact.api",
     "rng": "intact.model.rng",
     "save": "intact.api",
     "seal": "intact.api",
@@ -98,6 +113,7 @@ __all__ = [
     "register",
     "repair",
     "rng",
+    "salvage",
     "save",
     "seal",
     "verify",

@@ -15,6 +15,8 @@ from intact.reading import read_objects  # light, and so imported before a file 
 if TYPE_CHECKING:
     import torch
 
+    from intact.salvaging import Salvage
+
     Model = torch.nn.Module | Callable[[], torch.nn.Module]
 
 Path = str | os.PathLike[str]
@@ -85,7 +87,7 @@ def check(path: Path, model: Model | Mapping[str, Any] | None = None, *, at: str
     from intact.rehearsal import rehearsed
 
     module = build(model) if model is not None else None
-    examination = examine(path, module, at)
+    examination = examine(path, module, at, values=True)
     try:
         return rehearsed(examination, module)
     finally:
@@ -333,6 +335,24 @@ def repair(
     finally:
         examination.close()
     return check(output, module)
+
+
+def salvage(path: Path) -> Salvage:
+    """Returns every tensor of a damaged checkpoint that is provably whole, and what became of the others; nothing is written.
+
+    Args:
+        path: File, folder or index; damaged as it may be. A healthy one gives all its tensors.
+
+    Returns:
+        `.tensors` by key, `.restored` where one flipped bit was undone, `.suspicious` for what is there and not to be trusted,
+        `.lost` with the reasons, `.judged` with the proof for each key (`digest`, `crc32`, `extent`), and `.report`.
+
+    Raises:
+        CannotRead: It is not there, is no checkpoint, or not one name of a tensor is left.
+    """
+    from intact.salvaging import salvage_from
+
+    return salvage_from(path)
 
 
 def explain(code: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from intact.errors import CannotRead, Damaged, IntactError, LoadRefused, ModelEr
 from intact.files.reading import size_on_disk
 from intact.outlook import danger_of, finding_of, notes_of
 from intact.pinning import held_against
+from intact.remains.doubts import torn
 from intact.rules import RULES
 from intact.verification import checked, findings_of, unsealed, unusable, verify_beside, verify_container
 
@@ -91,13 +92,14 @@ def build(model: object) -> torch.nn.Module:
 
 
 @collector_paused()
-def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None = None) -> Examination:
+def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None = None, *, values: bool = False) -> Examination:
     """Returns what is to be said of a checkpoint, and of how it fits a model.
 
     Args:
         path: File or folder.
         model: What it is meant for; None for the file alone.
         at: The place in the file to take.
+        values: Whether to look at all values of a file that keeps no checksums, for signs of damage.
 
     Raises:
         CannotRead: There is nothing at that path, or it may not be read.
@@ -113,6 +115,8 @@ def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None
     facts = facts_of(container, found, model, at)
     diagnosis = diagnose(facts, RULES)
     held = _held_against_digests(container)
+    if values and not held.sealed:
+        held = replace(held, findings=(*held.findings, *torn(container)))
     report = _report(container, facts, diagnosis, model, held)
     return Examination(report, container, diagnosis, held.sealed and not held.findings)
 

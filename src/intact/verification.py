@@ -7,7 +7,7 @@ keeps no digests cannot be verified, and is never called verified.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -180,7 +180,7 @@ def _verified(runs: Iterable[SealedRuns]) -> Verified:
     checked_bytes, sealed = 0, False
     for run in runs:
         sealed = True
-        changes += sorted(_changes_of(run), key=lambda change: (change.begin, change.chunk))
+        changes += sorted(changes_of(run), key=lambda change: (change.begin, change.chunk))
         checked_bytes += sum(end - begin for _, begin, end in run.ranges)
     return Verified(tuple(changes), checked_bytes, sealed)
 
@@ -226,11 +226,16 @@ def _ranges(container: Container) -> Iterator[tuple[str, str, int, int]]:
             yield key, record.storage.file, record.storage.begin + begin, record.storage.begin + end
 
 
-def _changes_of(run: SealedRuns) -> list[Change]:
-    """The chunks of one file that changed; in any order, because several threads look."""
+def changes_of(run: SealedRuns, skipped: Collection[str] = ()) -> list[Change]:
+    """Returns the chunks of one file that changed; in any order, because several threads look.
+
+    Args:
+        run: The tensors and their digests.
+        skipped: Keys of tensors that are not looked at.
+    """
     view = run.file.view(0, run.file.size_bytes)
     run.file.expect_reading()
-    pieces = list(_pieces(run.ranges, run.chunk_bytes))
+    pieces = [piece for piece in _pieces(run.ranges, run.chunk_bytes) if piece.key not in skipped]
     changes: list[Change] = []
     in_shares(
         pieces,

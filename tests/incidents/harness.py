@@ -111,6 +111,11 @@ def of_load(case: ModuleType, folder: Path) -> tuple[dict[str, Any], list[str]]:
             case.check_repaired(fresh, str(folder))
         except (intact.IntactError, AssertionError) as error:
             wrong.append(f"load_into: {type(error).__name__}: {str(error)[:300]}")
+    if hasattr(case, "check_salvaged"):
+        try:
+            case.check_salvaged(dict(intact.salvage(path).tensors), str(folder))
+        except (intact.IntactError, AssertionError, KeyError) as error:
+            wrong.append(f"salvage: {type(error).__name__}: {str(error)[:300]}")
     return report, wrong
 
 

@@ -22,6 +22,7 @@ from intact.cli.guard import guard
 from intact.cli.inspect import inspect
 from intact.cli.output import aside
 from intact.cli.repair import repair
+from intact.cli.salvage import salvage
 from intact.cli.seal import seal
 from intact.cli.status import MEANING, Status
 from intact.cli.verify import verify
@@ -64,5 +65,5 @@ def main() -> None:
     """Save a PyTorch model and get the same model back, or be told exactly why not."""
 
 
-for command in (inspect, check, repair, audit, verify, seal, guard, env, explain, completion):
+for command in (inspect, check, repair, salvage, audit, verify, seal, guard, env, explain, completion):
     main.add_command(command)

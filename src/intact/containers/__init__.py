@@ -124,7 +124,7 @@ def open_container(path: str | os.PathLike[str]) -> Container:
     Raises:
         CannotRead: It is not there, is no checkpoint, is damaged, or is too large for what it claims to be; the code says which.
     """
-    return _opened(_located(Path(path)), tuple(FORMATS.builtin()))
+    return _opened(located(Path(path)), tuple(FORMATS.builtin()))
 
 
 def open_single(path: str | os.PathLike[str]) -> Container:
@@ -163,12 +163,17 @@ def misnamed(path: str | os.PathLike[str], container: str) -> str | None:
     return f"its name ends in {ending}, and its content is {container}"
 
 
-def _located(path: Path) -> Path:
+def located(path: Path) -> Path:
+    """Returns the file that a path leads to: itself, or the one checkpoint, or index of one, in a folder.
+
+    Raises:
+        CannotRead: There is none, or there are several.
+    """
     if os.path.isfile(path):
         return path
-    from intact.containers.folders import located
+    from intact.containers import folders
 
-    return located(path, container_name)
+    return folders.located(path, container_name)
 
 
 def _opened(path: Path, names: tuple[str, ...]) -> Container:
@@ -235,4 +240,4 @@ def _plugins() -> Iterator[Format]:
     return (FORMATS[name] for name in FORMATS if name not in known)
 
 
-__all__ = ["FORMATS", "BuiltIn", "Format", "container_name", "misnamed", "open_container", "open_single"]
+__all__ = ["FORMATS", "BuiltIn", "Format", "container_name", "located", "misnamed", "open_container", "open_single"]

@@ -27,10 +27,17 @@ _ABSENT = object()
 
 def state_of(value: Any) -> dict[Any, Any] | None:
     """Returns the state of a pickled module, None for any other object."""
-    state = value.state if isinstance(value, Foreign) else None
-    if isinstance(state, dict) and all(isinstance(state.get(name), dict) for name in _MEMBERS):
-        return state
-    return None
+    if not isinstance(value, Foreign):
+        return None
+    if _is_state(value.state):
+        found: dict[Any, Any] = value.state
+        return found
+    # Some classes are rebuilt by a function that takes the state, as torch.fx does it.
+    return next((given for given in value.args or () if _is_state(given)), None) if value.state is None else None
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), dict) for name in _MEMBERS)
 
 
 def entries(state: dict[Any, Any], member: str) -> list[tuple[str, Any]]:

@@ -6,7 +6,7 @@ are walked when somebody asks for a description, or at once where a tensor reach
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from intact.containers.pickles import Unpickled
 from intact.core.checksum import Checksum
 from intact.core.container import Storage, TensorRecord
 from intact.core.description import Description, Source
+from intact.core.lost import Lost
 from intact.core.remark import Remark
 from intact.errors import Damaged
 from intact.files.reading import BoundedFile
@@ -31,9 +32,10 @@ class PickledContainer:
         checksums: The checksums that the format keeps; none for most.
         remarks: What is to be said of the format or its writer.
         as_described: Makes of the objects what a description speaks of, such as tensors of arrays.
+        lost: Takes what cannot be had, where the rest of a damaged file is wanted.
 
     Raises:
-        Damaged: A tensor reaches outside its storage (`file/storage-bounds`).
+        Damaged: A tensor reaches outside its storage (`file/storage-bounds`), and `lost` was not given.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class PickledContainer:
         checksums: Callable[[], Iterable[Checksum]] = tuple,
         remarks: tuple[Remark, ...] = (),
         as_described: Callable[[Any], Any] = lambda value: value,
+        lost: Lost | None = None,
     ) -> None:
         self._file = file
         self._source = source
@@ -55,7 +58,11 @@ class PickledContainer:
         self._as_described = as_described
         self._walked: Walked | None = None
         if unpickled.problems:
-            raise self._outside()
+            if lost is None:
+                raise self._outside()
+            lost.keys.update(self._named_problems())
+        if lost is not None and lost.storages:
+            lost.keys.update(self._without_bytes(lost.storages))
 
     @property
     def source(self) -> Source:
@@ -109,9 +116,19 @@ class PickledContainer:
             self._walked = replace(walked, description=replace(walked.description, known=self._unpickled.known))
         return self._walked
 
-    def _outside(self) -> Damaged:
+    def _named_problems(self) -> list[tuple[str, str]]:
         keys = {id(record): key for key, record in self._walk().records.items()}
-        named = [(keys.get(id(record), ""), why) for record, why in self._unpickled.problems]
+        return [(keys.get(id(record), ""), why) for record, why in self._unpickled.problems]
+
+    def _without_bytes(self, storages: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Yields the key of each tensor whose storage, or that of a part of it, is among those given, and why."""
+        for key, record in self._walk().records.items():
+            for part in (record, *record.parts.values()):
+                if part.storage is not None and part.storage.name in storages:
+                    yield key, storages[part.storage.name]
+
+    def _outside(self) -> Damaged:
+        named = self._named_problems()
         key, why = next((row for row in named if row[0]), named[0])
         about = f"tensor {key!r}" if key else "a tensor"
         return Damaged(

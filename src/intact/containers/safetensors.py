@@ -7,7 +7,7 @@ digests of its own in the metadata.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
 from operator import mul
@@ -19,6 +19,7 @@ from intact.containers.sealed_content import Entries, sealed_description
 from intact.containers.shown import shown
 from intact.core.container import Storage, TensorRecord
 from intact.core.description import Description, Extra, Integrity, Source, Writer
+from intact.core.lost import Lost
 from intact.core.manifest import NAMES, Manifest, in_order
 from intact.core.tensor import TensorInfo
 from intact.errors import Damaged, IntactError
@@ -53,8 +54,25 @@ def open_file(file: BoundedFile) -> SafetensorsContainer:
     return SafetensorsContainer(file)
 
 
+def open_rest(file: BoundedFile, lost: Lost) -> SafetensorsContainer:
+    """Returns what is left of a damaged file.
+
+    Args:
+        file: The file.
+        lost: Takes what is not there any more.
+
+    Raises:
+        CannotRead: The header is gone, and with it the names.
+    """
+    return SafetensorsContainer(file, lost)
+
+
 class SafetensorsContainer:
     """One opened safetensors file.
+
+    Args:
+        file: Stays with the container.
+        lost: Takes the tensors that contradict the format or whose bytes are missing; an error tells of them without it.
 
     Attributes:
         source: Path, size and writer.
@@ -63,13 +81,17 @@ class SafetensorsContainer:
         aliases: Tied keys without bytes of their own, and the key that has them.
     """
 
-    def __init__(self, file: BoundedFile) -> None:
+    def __init__(self, file: BoundedFile, lost: Lost | None = None) -> None:
         self._file = file
-        self._data_begin, self._spans, self._metadata = read_header(file)
+        self._data_begin, self._spans, self._metadata = read_header(file, lost)
         end = max((span.end for span in self._spans.values()), default=0)
-        _refuse_truncated(file, self._spans, self._data_begin, end)
-        self.notes: tuple[IntactError, ...] = _trailing(file, self._data_begin + end)
-        self.seal = self._opened_seal() if claims(self._metadata) else None
+        if lost is None:
+            _refuse_truncated(file, self._spans, self._data_begin, end)
+        else:
+            lost.keys.update(_cut_off(file, self._spans, self._data_begin))
+        # Where tensors contradict the format, nobody knows where the last one ends.
+        self.notes: tuple[IntactError, ...] = () if lost is not None and lost.keys else _trailing(file, self._data_begin + end)
+        self.seal = self._opened_seal(lost) if claims(self._metadata) else None
         whole = self.seal is not None and self.seal.manifest.shard is None  # the tied keys of a set stand in its index
         self.aliases: Mapping[str, str] = self.seal.manifest.aliases if self.seal is not None and whole else {}
         self.source = Source(
@@ -144,10 +166,16 @@ class SafetensorsContainer:
         """Releases the file."""
         self._file.close()
 
-    def _opened_seal(self) -> Seal | None:
+    def _opened_seal(self, lost: Lost | None) -> Seal | None:
         """Returns the seal, held against the header, or notes that it is that of another file."""
         sizes = {key: span.end - span.begin for key, span in self._spans.items()}
-        seal = read_seal(self._file, self._data_begin, sizes, self._metadata)
+        try:
+            seal = read_seal(self._file, self._data_begin, sizes, self._metadata)
+        except IntactError as error:
+            if lost is None:
+                raise
+            lost.doubted.update((key, error.message) for key in self._spans if key not in lost.keys)
+            return None
         if seal is None:
             self.notes += carried_along(self._file, self._metadata)
         return seal
@@ -183,9 +211,16 @@ def _refuse_truncated(file: BoundedFile, spans: Mapping[str, Span], data_begin: 
     )
 
 
+def _cut_off(file: BoundedFile, spans: Mapping[str, Span], data_begin: int) -> Iterator[tuple[str, str]]:
+    there = file.size_bytes - data_begin
+    for key, span in spans.items():
+        if span.end > there:
+            yield key, f"{span.end - max(there, span.begin):,} of its {span.end - span.begin:,} bytes are missing"
+
+
 def _trailing(file: BoundedFile, end: int) -> tuple[IntactError, ...]:
     extra = file.size_bytes - end
-    if extra == 0:
+    if extra <= 0:
         return ()
     note = IntactError(
         f"{extra} bytes stand behind the last tensor; every declared tensor is whole",

@@ -6,13 +6,14 @@ bytes behind the header are all there is not asked here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 import msgspec
 
 from intact.containers.json_members import decoder, members
 from intact.containers.shown import shown, shown_list
+from intact.core.lost import Lost
 from intact.errors import Damaged
 from intact.files.reading import BoundedFile
 
@@ -90,8 +91,12 @@ class Span(NamedTuple):
     end: int
 
 
-def read_header(file: BoundedFile) -> tuple[int, Mapping[str, Span], Mapping[str, str]]:
+def read_header(file: BoundedFile, lost: Lost | None = None) -> tuple[int, Mapping[str, Span], Mapping[str, str]]:
     """Returns where the data begin, the tensors in the order of their bytes, and the metadata; missing data are not asked after.
+
+    Args:
+        file: The file.
+        lost: Takes the tensors that contradict the format, where the others are wanted; an error tells of them without it.
 
     Raises:
         Damaged: The header ends beyond the file (`file/truncated`) or contradicts itself (`file/bad-header`).
@@ -106,7 +111,7 @@ def read_header(file: BoundedFile) -> tuple[int, Mapping[str, Span], Mapping[str
     except ValueError as error:
         raise _bad_header(file, f"the header is no valid JSON object: {error}") from None
     metadata = _metadata_of(file, raw.pop(METADATA, None))
-    return begin, _spans_of(file, raw), metadata
+    return begin, _spans_of(file, raw, lost), metadata
 
 
 def _metadata_of(file: BoundedFile, raw: msgspec.Raw | None) -> Mapping[str, str]:
@@ -119,7 +124,7 @@ def _metadata_of(file: BoundedFile, raw: msgspec.Raw | None) -> Mapping[str, str
         raise _bad_header(file, f"`{METADATA}` is no mapping of text to text: {error}") from None
 
 
-def _spans_of(file: BoundedFile, raw: Mapping[str, msgspec.Raw]) -> Mapping[str, Span]:
+def _spans_of(file: BoundedFile, raw: Mapping[str, msgspec.Raw], lost: Lost | None) -> Mapping[str, Span]:
     """Returns all tensors in the order of their bytes, or raises with every contradiction there is."""
     spans: dict[str, Span] = {}
     problems: dict[str, str] = {}
@@ -131,8 +136,12 @@ def _spans_of(file: BoundedFile, raw: Mapping[str, msgspec.Raw]) -> Mapping[str,
     ordered = dict(sorted(spans.items(), key=lambda item: item[1][2:]))
     if not problems:
         problems = _misplaced(ordered)
-    if problems:
+    if problems and lost is None:
         raise _bad_header(file, *problems.values(), keys=tuple(problems))
+    if lost is not None:
+        problems.update(_overlapping(ordered))
+        lost.keys.update(problems)
+        return {key: span for key, span in ordered.items() if key not in problems}
     return ordered
 
 
@@ -193,6 +202,17 @@ def _misplaced(ordered: Mapping[str, Span]) -> dict[str, str]:
         if end >= reached:
             previous, reached = key, end
     return problems
+
+
+def _overlapping(ordered: Mapping[str, Span]) -> Iterator[tuple[str, str]]:
+    """Yields the tensors that share bytes with another one: of two that claim a byte, nobody can say whose it is."""
+    reached, holder = 0, ""
+    for key, (_, _, begin, end) in ordered.items():
+        if begin < reached and begin < end:
+            why = f"`{shown(holder)}` and `{shown(key)}` overlap: both claim the bytes [{begin}, {min(reached, end)})"
+            yield from ((holder, why), (key, why))
+        if end > reached:
+            reached, holder = end, key
 
 
 def _misplacement(key: str, begin: int, end: int, previous: str, reached: int) -> str:

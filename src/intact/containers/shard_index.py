@@ -27,6 +27,7 @@ from intact.containers.sealed import (
     problem_of_keys,
 )
 from intact.containers.shown import listed, shown, shown_list
+from intact.core.lost import Lost
 from intact.core.manifest import NAMES, Manifest
 from intact.errors import CannotRead, Damaged, IntactError
 from intact.files.reading import BoundedFile
@@ -83,8 +84,12 @@ def maps_keys(file: BoundedFile) -> bool:
     return re.search(rb'"weight_map"\s*:\s*\{', file.view(0, file.size_bytes)) is not None
 
 
-def read_index(file: BoundedFile) -> Index:
+def read_index(file: BoundedFile, lost: Lost | None = None) -> Index:
     """Returns what an index file says, checked for form and for names that lead out of the folder.
+
+    Args:
+        file: The index.
+        lost: Takes the keys whose shard would be outside the folder; an error tells of them without it.
 
     Raises:
         Damaged: It is not valid (`file/bad-header`).
@@ -105,9 +110,15 @@ def read_index(file: BoundedFile) -> Index:
             evidence={"size_bytes": file.size_bytes},
             help="fetch the index again; without it, name the shards one by one",
         ) from None
-    _refuse_leading_out(file.path, names)
+    if lost is None:
+        _refuse_leading_out(file.path, names)
+    outside = set(leading_out(names)) if lost is not None else set()
+    if lost is not None:
+        lost.keys.update(
+            (key, f"the index places it outside the folder: `{shown(n)}`") for key, n in home.items() if n in outside
+        )
     normal = {name: str(PurePosixPath(name)) for name in names}
-    placed = {key: normal[name] for key, name in home.items()}
+    placed = {key: normal[name] for key, name in home.items() if name not in outside}
     facts = _facts(raw.get("metadata"))
     if not claims(facts):
         return Index(file.path, file.size_bytes, placed, facts)

@@ -11,8 +11,10 @@ Source:
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from struct import Struct
+from types import MappingProxyType
 from typing import Any
 
 from intact.containers.memory import Held
@@ -21,6 +23,7 @@ from intact.containers.pickles import Buffer, GlobalName, Memory, StorageView, U
 from intact.core.container import Foreign, Storage
 from intact.core.description import ForeignName, Source, Writer
 from intact.core.dtype import dtype_named
+from intact.core.lost import Lost
 from intact.core.remark import Remark
 from intact.errors import Damaged, NotACheckpoint
 from intact.files.reading import BoundedFile
@@ -65,14 +68,31 @@ def open_file(file: BoundedFile) -> PickledContainer:
         Damaged: It ends early, or contradicts itself.
         TooLarge: It would take more memory than its size can justify.
     """
+    return _opened(file, None)
+
+
+def open_rest(file: BoundedFile, lost: Lost) -> PickledContainer:
+    """Returns what is left of a damaged file.
+
+    Args:
+        file: The file.
+        lost: Takes what is not there any more.
+
+    Raises:
+        CannotRead: Not even the names of the tensors are left.
+    """
+    return _opened(file, lost)
+
+
+def _opened(file: BoundedFile, lost: Lost | None) -> PickledContainer:
     data = file.view(0, file.size_bytes)
     path = str(file.path)
     memory = Held(path, nested_legacy)
-    content = read(data, path, memory)
+    content = read(data, path, memory, lost=lost)
     memory.hold_ranges(data, content.ranges)
     source = Source(path, "torch-legacy", file.size_bytes, (file.path.name,), _writer(content.unpickled))
     remarks = (_FORMER_TENSORS,) if source.writer.version == "0.1 to 0.3" else ()
-    return PickledContainer(file, source, content.unpickled, memory.bytes_of, remarks=remarks)
+    return PickledContainer(file, source, content.unpickled, memory.bytes_of, remarks=remarks, lost=lost)
 
 
 _FORMER_TENSORS = Remark(
@@ -114,7 +134,7 @@ def nested_legacy(raw: Buffer, memory: Held, prefix: str) -> Unpickled:
     return content.unpickled
 
 
-def read(data: Buffer, path: str, memory: Memory, prefix: str = "") -> Legacy:
+def read(data: Buffer, path: str, memory: Memory, prefix: str = "", lost: Lost | None = None) -> Legacy:
     """Returns what bytes of this format hold.
 
     Args:
@@ -122,6 +142,7 @@ def read(data: Buffer, path: str, memory: Memory, prefix: str = "") -> Legacy:
         path: The file, for errors.
         memory: Holds the values that stand in the pickle itself.
         prefix: Put before the keys of storages, to make them unique.
+        lost: Takes the storages that are not there any more; an error tells of them without it.
 
     Raises:
         Damaged: They end early, or contradict each other.
@@ -143,9 +164,15 @@ def read(data: Buffer, path: str, memory: Memory, prefix: str = "") -> Legacy:
             path=path,
             help="open it with the program that wrote it",
         )
-    storages = _Storages(path, prefix)
+    storages = _Storages(path, prefix, lost)
     main = load(data, begin=at, persistent_load=storages.load, memory=memory, path=path)
-    keys = load(data, begin=main.end, path=path)
+    try:
+        keys = load(data, begin=main.end, path=path)
+    except Damaged as error:
+        if lost is None:
+            raise
+        storages.lose_all(f"the list of storages is not whole: {error.message}")
+        return Legacy(replace(main, foreign=merged(main.foreign, beside)), {}, {})
     ranges, end = storages.ranges(data, keys.value, keys.end)
     system = header[2] if isinstance(header[2], dict) else {}
     beside += [replace(n, place="the list of storages", position=n.position + main.end) for n in keys.foreign]
@@ -168,8 +195,9 @@ def _damaged(path: str, why: str) -> Damaged:
 class _Storages:
     """The storages that the objects refer to, by persistent id."""
 
-    def __init__(self, path: str, prefix: str) -> None:
+    def __init__(self, path: str, prefix: str, lost: Lost | None = None) -> None:
         self._path = path
+        self._lost = lost
         self._prefix = prefix
         self._by_key: dict[str, Storage] = {}
 
@@ -209,23 +237,74 @@ class _Storages:
 
     def ranges(self, data: Buffer, keys: Any, at: int) -> tuple[dict[str, tuple[int, int]], int]:
         """Returns where each storage stands, and the position after the last one."""
-        if not isinstance(keys, (list, tuple)):
-            raise _damaged(self._path, "the list of storages is no list")
+        if self._lost is None:
+            return self._ranges(data, keys, at, {})
+        try:
+            return self._whole_ranges(data, self._ordered(keys), at), len(data)
+        except Damaged as error:
+            self.lose_all(error.message)
+            return {}, len(data)
+
+    def _whole_ranges(self, data: Buffer, storages: list[Storage], at: int) -> dict[str, tuple[int, int]]:
+        """Returns where the storages stand that are whole; a count in its place behind a storage confirms where it ends."""
+        places: list[tuple[Storage, int, Damaged | None]] = []
+        for storage in storages:
+            problem = None
+            try:
+                self._range(data, storage, at)
+            except Damaged as error:
+                problem = error
+            places.append((storage, at + _COUNT.size, problem))
+            at += _COUNT.size + storage.size_bytes
         found: dict[str, tuple[int, int]] = {}
-        for key in map(text_of, keys):
-            storage = self._by_key.get(key)
-            if storage is None or storage.name in found:
-                raise _damaged(self._path, f"the list of storages names {key!r:.80}, which no tensor has, or has it twice")
+        confirmed = at == len(data) or not places or places[-1][1] + places[-1][0].size_bytes > len(data) - _COUNT.size
+        for storage, begin, problem in reversed(places):
+            if problem is None and confirmed:
+                found[storage.name] = (begin, begin + storage.size_bytes)
+            else:
+                self._lose(
+                    storage, problem.message if problem else "what stands behind it is damaged, so nothing confirms its end"
+                )
+            confirmed = problem is None or problem.code == "file/truncated"
+        return found
+
+    def _lose(self, storage: Storage, why: str) -> None:
+        assert self._lost is not None
+        self._lost.storages[storage.name] = why
+
+    def lose_all(self, why: str, found: Mapping[str, object] = MappingProxyType({})) -> None:
+        """Notes every storage as lost that is not among those found."""
+        if self._lost is not None:
+            self._lost.storages.update((s.name, why) for s in self._by_key.values() if s.name not in found)
+
+    def _ranges(
+        self, data: Buffer, keys: Any, at: int, found: dict[str, tuple[int, int]]
+    ) -> tuple[dict[str, tuple[int, int]], int]:
+        for storage in self._ordered(keys):
             begin, at = self._range(data, storage, at)
             found[storage.name] = (begin, at)
-        missing = [key for key, storage in self._by_key.items() if storage.name not in found]
+        return found, at
+
+    def _ordered(self, keys: Any) -> list[Storage]:
+        """Returns the storages in the order in which they stand."""
+        if not isinstance(keys, (list, tuple)):
+            raise _damaged(self._path, "the list of storages is no list")
+        ordered: dict[str, Storage] = {}
+        for key in map(text_of, keys):
+            storage = self._by_key.get(key)
+            if storage is None or storage.name in ordered:
+                raise _damaged(self._path, f"the list of storages names {key!r:.80}, which no tensor has, or has it twice")
+            ordered[storage.name] = storage
+        missing = [key for key, storage in self._by_key.items() if storage.name not in ordered]
         if missing:
             raise _damaged(self._path, f"storage {missing[0]!r:.80} is not in the list of storages ({len(missing)} are not)")
-        return found, at
+        return list(ordered.values())
 
     def _range(self, data: Buffer, storage: Storage, at: int) -> tuple[int, int]:
         begin = at + _COUNT.size
         end = begin + storage.size_bytes
+        if begin <= len(data):
+            self._refuse_other_count(data, storage, at)
         if end > len(data):
             raise Damaged(
                 f"storage {storage.name!r} needs bytes up to {end:,}, and the file ends at {len(data):,}: "
@@ -235,6 +314,12 @@ class _Storages:
                 evidence={"needed_bytes": end, "size_bytes": len(data), "storage": storage.name},
                 help="the copy or the save was interrupted; fetch or copy the file again, or take the checkpoint before it",
             )
+        if not self._prefix:
+            # Tensors refer to the storage already, whose place is known only now.
+            object.__setattr__(storage, "begin", begin)
+        return begin, end
+
+    def _refuse_other_count(self, data: Buffer, storage: Storage, at: int) -> None:
         known = dtype_named(storage.dtype)
         (count,) = _COUNT.unpack_from(data, at)
         if count * (known.itemsize_bytes if known else 1) != storage.size_bytes:
@@ -245,4 +330,3 @@ class _Storages:
                 path=self._path,
                 help="the file was changed after it was written; fetch or copy it again",
             )
-        return begin, end

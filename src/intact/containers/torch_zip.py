@@ -10,27 +10,33 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import GlobalName, begins_as_pickle, load, merged, names_in
 from intact.containers.torch_legacy import nested_legacy, text_of
+from intact.containers.zip_walk import WalkedZip
 from intact.containers.zips import LOCAL_SIGNATURE, Entry, Zip
 from intact.core.checksum import Checksum
 from intact.core.container import Storage
 from intact.core.description import ForeignName, Integrity, Source, Writer
 from intact.core.dtype import dtype_named
+from intact.core.lost import Lost
 from intact.core.remark import Remark
 from intact.errors import CannotRead, Damaged, NotACheckpoint
+from intact.files.crc32 import crc32, flipped_bit
 from intact.files.reading import BoundedFile
 
 NEWEST_VERSION = 10
 """Highest version record that torch 2.13 reads (`kMaxSupportedFileFormatVersion`)."""
 MEMBERS_LIMIT = 1000
 """Members beside the storages that are looked at for pickles; torch itself writes five."""
+DIRECTORY_LIMIT = 1 << 26
+"""Bytes of a torn central directory that are looked through for records behind it."""
 PICKLE_LIMIT_BYTES = 1 << 30
 """Largest `data.pkl`; 20,000 tensors take two million bytes."""
 SMALL_RECORD_LIMIT_BYTES = 4096
@@ -44,22 +50,74 @@ def matches(file: BoundedFile) -> bool:
 
 
 def open_file(file: BoundedFile) -> PickledContainer:
-    """Returns the opened archive.
+    """Returns the opened archive; one whose directory alone is missing is read by its records.
 
     Raises:
         Damaged: It ends early, or contradicts itself.
         NotACheckpoint: It holds a program, other files, or several archives.
         TooLarge: It would take more memory than its size can justify.
     """
-    archive = Zip(file)
+    try:
+        archive = Zip(file)
+    except Damaged as error:
+        whole = _without_directory(file) if error.code == "file/truncated" else None
+        if whole is None:
+            raise
+        return whole
+    return _opened(file, archive, None)
+
+
+def open_rest(file: BoundedFile, lost: Lost) -> PickledContainer:
+    """Returns what is left of a damaged archive.
+
+    Args:
+        file: The file.
+        lost: Takes what is not there any more.
+
+    Raises:
+        CannotRead: Not even the names of the tensors are left.
+    """
+    try:
+        return _opened(file, Zip(file), lost)
+    except Damaged:
+        lost.storages.clear()
+        lost.keys.clear()
+        return _opened(file, WalkedZip(file), lost)
+
+
+def _without_directory(file: BoundedFile) -> PickledContainer | None:
+    """Returns an archive that lacks its directory and nothing else; every record has to agree with its CRC-32."""
+    try:
+        archive = WalkedZip(file)
+        if archive.cut or archive.repeated or LOCAL_SIGNATURE in bytes(file.view(archive.end, file.size_bytes)[:DIRECTORY_LIMIT]):
+            return None
+        lost = Lost()
+        container = _opened(file, archive, lost, _NO_DIRECTORY)
+        sums = list(container.checksums())
+    except CannotRead:
+        return None
+    whole = lost == Lost() and all(sum_.expected == crc32(sum_.content) for sum_ in sums)
+    return container if whole else None
+
+
+_NO_DIRECTORY = Remark(
+    "file/truncated",
+    "its end is not where it should be: the directory that says where the records are; the records themselves are all there",
+    "error",
+    cause="the copy, the transfer or the save stopped just before the end, or something was added behind it; torch finds nothing",
+    help="every record agrees with the CRC-32 behind it, so nothing of the model is lost: write it anew",
+    opened=True,
+)
+
+
+def _opened(file: BoundedFile, archive: Zip, lost: Lost | None, *remarks: Remark) -> PickledContainer:
     folder = _folder(archive, file)
     memory = Held(str(file.path), nested_legacy)
-    storages = _Storages(archive, folder, str(file.path), memory)
-    pickle = archive.content(archive.entry(f"{folder}data.pkl"), PICKLE_LIMIT_BYTES)
-    unpickled = load(bytes(pickle), persistent_load=storages.load, memory=memory, path=str(file.path))
-    unpickled = replace(
-        unpickled, foreign=merged(unpickled.foreign, _named_elsewhere(archive, storages.entries, f"{folder}data.pkl"))
-    )
+    storages = _Storages(archive, folder, str(file.path), memory, lost)
+    main = f"{folder}data.pkl"
+    pickle = _undone(archive, archive.entry(main), lost)
+    unpickled = load(pickle, persistent_load=storages.load, memory=memory, path=str(file.path))
+    unpickled = replace(unpickled, foreign=merged(unpickled.foreign, _named_elsewhere(archive, storages.entries, main)))
     kept = any(entry.crc for entry in archive.entries.values())
     source = Source(
         str(file.path),
@@ -69,7 +127,24 @@ def open_file(file: BoundedFile) -> PickledContainer:
         _writer(archive, folder),
         Integrity("crc32" if kept else "none"),
     )
-    return PickledContainer(file, source, unpickled, storages.bytes_of, lambda: _checksums(archive), _remarks(archive, folder))
+    remarks += _remarks(archive, folder)
+    tolerant = lost is not None
+    checksums = partial(_checksums, archive, storages, main, tolerant=tolerant)
+    return PickledContainer(file, source, unpickled, storages.bytes_of, checksums, remarks, lost=lost)
+
+
+def _undone(archive: Zip, entry: Entry, lost: Lost | None) -> bytes:
+    """Returns the main pickle; for the rest of a damaged file with the one bit flipped back that its CRC-32 tells."""
+    pickle = bytes(archive.content(entry, PICKLE_LIMIT_BYTES))
+    if lost is None or not entry.crc or (found := crc32(pickle)) == entry.crc:
+        return pickle
+    place = flipped_bit(len(pickle), found ^ entry.crc)
+    if place is None:
+        return pickle
+    lost.undone[entry.name] = place
+    whole = bytearray(pickle)
+    whole[place[0]] ^= 1 << place[1]
+    return bytes(whole)
 
 
 def _remarks(archive: Zip, folder: str) -> tuple[Remark, ...]:
@@ -88,11 +163,20 @@ def _remarks(archive: Zip, folder: str) -> tuple[Remark, ...]:
     )
 
 
-def _checksums(archive: Zip) -> Iterator[Checksum]:
+def _checksums(archive: Zip, storages: _Storages, main: str, *, tolerant: bool = False) -> Iterator[Checksum]:
     """Yields what the central directory keeps of every record; writers that keep none write zero."""
+    names = storages.by_header
     for entry in archive.entries.values():
-        if entry.size_bytes:
-            yield Checksum(entry.name, entry.crc, archive.content(entry), archive.data_begin(entry) if entry.method == 0 else -1)
+        if not entry.size_bytes:
+            continue
+        try:
+            content = archive.content(entry)
+            begin = archive.data_begin(entry) if entry.method == 0 else -1
+        except CannotRead:
+            if not tolerant:
+                raise
+        else:
+            yield Checksum(entry.name, entry.crc, content, begin, names.get(entry.header, ""), entry.name.lower() == main.lower())
 
 
 def _named_elsewhere(archive: Zip, storages: Iterable[Entry], main: str) -> Iterator[ForeignName]:
@@ -186,8 +270,9 @@ def _byteorder(archive: Zip, folder: str, path: str) -> Literal["little", "big"]
 class _Storages:
     """The storages that the objects refer to, by persistent id, each in a record of its own."""
 
-    def __init__(self, archive: Zip, folder: str, path: str, memory: Held) -> None:
+    def __init__(self, archive: Zip, folder: str, path: str, memory: Held, lost: Lost | None) -> None:
         self._archive = archive
+        self._lost = lost
         self._folder = folder
         self._path = path
         self._memory = memory
@@ -212,6 +297,15 @@ class _Storages:
         return storage
 
     def _placed(self, key: str, dtype: str, size_bytes: int, device: str) -> Storage:
+        try:
+            return self._found(key, dtype, size_bytes, device)
+        except Damaged as error:
+            if self._lost is None:
+                raise
+            self._lost.storages[key] = error.message
+            return Storage(key, dtype, size_bytes, byteorder=self._byteorder, device=device)
+
+    def _found(self, key: str, dtype: str, size_bytes: int, device: str) -> Storage:
         entry = self._archive.entry(f"{self._folder}data/{key}")
         if size_bytes > entry.size_bytes:
             raise Damaged(
@@ -221,10 +315,18 @@ class _Storages:
                 evidence={"storage": key, "declared_bytes": size_bytes, "record_bytes": entry.size_bytes},
                 help="the file was changed after it was written, or packed again badly; fetch or copy it again",
             )
+        if isinstance(self._archive, WalkedZip) and not self._archive.ends_after(entry, size_bytes):
+            why = f"the end of its record {entry.name!r} is not where it should be"
+            raise Damaged(why, code="file/bad-header", path=self._path)
         begin = self._archive.data_begin(entry)
         self._entries[key] = entry
         stored = entry.method == 0
         return Storage(key, dtype, size_bytes, byteorder=self._byteorder, device=device, begin=begin if stored else -1)
+
+    @property
+    def by_header(self) -> Mapping[int, str]:
+        """Position of a member's header to the name of the storage that it holds."""
+        return {entry.header: key for key, entry in self._entries.items()}
 
     @property
     def entries(self) -> Iterable[Entry]:

@@ -73,6 +73,7 @@ from intact.rules.version import (
     legacy_format,
     library_differs,
     missing_class,
+    needs_newer_torch,
     torch_differs,
     weights_only_refused,
 )
@@ -100,6 +101,7 @@ RULES: tuple[Rule, ...] = (
     fused_split.RULE,
     resized_head.RULE,
     resized_input.RULE,
+    needs_newer_torch.RULE,
     widening.RULE,
     complex_to_real.RULE,
     overflow.RULE,
@@ -115,6 +117,7 @@ RULES: tuple[Rule, ...] = (
     missing_class.RULE,
     weights_only_refused.RULE,
     device_unavailable.RULE,
+    needs_newer_torch.OBSERVE,
     torch_differs.RULE,
     library_differs.RULE,
     aliased_snapshots.RULE,
@@ -183,7 +186,7 @@ READER_PAGES: Mapping[str, str] = {
         "file/wrapped-archive",
         "safety/archive-bomb",
         "safety/path-traversal",
-        "version/needs-newer-torch",
+        "value/zero-block",
     )
 }
 """Code to the module whose docstring is its page, for every code that is reported while a file is opened or read."""

@@ -25,6 +25,7 @@ _ALIASES = {
     "cfloat": "complex64", "cdouble": "complex128", "chalf": "complex32",
 }  # fmt: skip
 _TYPED = re.compile(r"torch(?:\.\w+)*\.(\w+?)(Storage|Tensor)")
+_NEWER_STORAGE = re.compile(r"torch\.(?:cuda\.)?([A-Z]\w*Storage)")
 _NEWER_DTYPE = re.compile(r"torch\.((?:b?float|u?int|complex|bits|qu?int)\d\w*)")
 
 _BUILDERS: dict[str, Builder] = {
@@ -118,4 +119,6 @@ def _of_torch(full: str) -> GlobalName:
     if typed and typed[1] in _ELEMENT_TYPES and ".sparse." not in full:
         build = tensors.old_tensor if typed[2] == "Tensor" else None
         return GlobalName(full, build=build, known=True, dtype=_ELEMENT_TYPES[typed[1]])
+    if newer := _NEWER_STORAGE.fullmatch(full):
+        return GlobalName(full, known=True, dtype=newer[1])
     return GlobalName(full)

@@ -48,4 +48,60 @@ state = intact.read(path)
 - https://github.com/pytorch/pytorch/issues/48915
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intact.core.dtype import dtype_named
+from intact.core.finding import Finding
+from intact.core.rule import Facts, Rule
+from intact.core.tensor import TensorInfo
+from intact.core.wording import by_permission, count, example, some
+from intact.repairs.keep import Keep
+
 CODE = "version/needs-newer-torch"
+_CAUSE = "a later release of torch, or another program, wrote it; names and shapes can be read, values cannot"
+
+
+def detect(facts: Facts) -> Iterator[Finding]:
+    """Yields the tensors whose dtype nothing here knows, where the model has another one for them."""
+    mine = [d for d in facts.of_kind("dtype") if d.found and d.expected and not dtype_named(d.found.dtype)]
+    if mine:
+        yield Finding(
+            CODE,
+            "error",
+            _headline([d.found for d in mine if d.found]),
+            tuple(d.key for d in mine),
+            {"dtypes": sorted({d.found.dtype for d in mine if d.found})},
+            tuple(example(d.found, d.expected) for d in mine[:3]),
+            _CAUSE,
+            by_permission(CODE, f"{count(len(mine), 'tensor')} keep the model's fresh values"),
+            Keep(tuple((d.key, d.expected.dtype, d.expected.shape) for d in mine if d.expected)),
+            frozenset(d.mark for d in mine),
+        )
+
+
+def observe(facts: Facts) -> Iterator[Finding]:
+    """Yields the tensors whose dtype nothing here knows, where there is no model to hold them against."""
+    unknown = [] if facts.has_model else [t for t in facts.original.tensors.values() if not dtype_named(t.dtype)]
+    if unknown:
+        yield Finding(
+            CODE,
+            "warning",
+            _headline(unknown),
+            tuple(tensor.key for tensor in unknown),
+            {"dtypes": sorted({tensor.dtype for tensor in unknown})},
+            cause=_CAUSE,
+            help="convert it where that dtype is known; every other tensor can be read here",
+        )
+
+
+def _headline(tensors: list[TensorInfo]) -> str:
+    dtypes = sorted({tensor.dtype for tensor in tensors})
+    of = "is" if len(tensors) == 1 else "are"
+    keys = some([tensor.key for tensor in tensors])
+    return f"{count(len(tensors), 'tensor')} {of} of {some(dtypes)}, which this torch does not know: {keys}"
+
+
+RULE = Rule(CODE, detect, page=__doc__ or "")
+OBSERVE = Rule(CODE, observe, "observe", page=__doc__ or "", needs_model=False)
