@@ -44,7 +44,9 @@ def originals() -> dict[str, dict[str, bytes]]:
     first, second = {"a.weight": torch.ones(3, 2), "a.bias": torch.zeros(3)}, {"b.weight": torch.ones(5, dtype=torch.int16)}
     weight_map = {**dict.fromkeys(first, "m-00001-of-00002.safetensors"), **dict.fromkeys(second, "m-00002-of-00002.safetensors")}
     index = json.dumps({"metadata": {"total_size": 46}, "weight_map": weight_map}).encode()
+    metadata, parts = _dcp({"model": first, "more": {"b": second["b.weight"], "epoch": 3, "list": [1, "two"]}})
     return {
+        "dcp": {".metadata": metadata, "__0_0.distcp": parts},
         "torch-zip": {"m.pth": _saved(state)},
         "torch-zip-model": {"m.pth": _saved(model)},
         "torch-legacy": {"m.pth": _saved(state, _use_new_zipfile_serialization=False)},
@@ -60,6 +62,18 @@ def originals() -> dict[str, dict[str, bytes]]:
             "m-00002-of-00002.safetensors": save(second, metadata={"format": "pt"}),
         },
     }
+
+
+def _dcp(state: dict[str, Any]) -> tuple[bytes, bytes]:
+    """The two files of a folder that one process writes."""
+    import tempfile
+    from pathlib import Path
+
+    import torch.distributed.checkpoint as dcp
+
+    with tempfile.TemporaryDirectory() as folder:
+        dcp.save(state, checkpoint_id=folder, no_dist=True)
+        return (Path(folder) / ".metadata").read_bytes(), (Path(folder) / "__0_0.distcp").read_bytes()
 
 
 def _saved(value: Any, **options: Any) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from intact.containers.sealed import SealedRuns
 from intact.containers.sidecar import SealedFile, Sidecar, beside, read_sidecar
 from intact.core.checksum import Checksum
-from intact.core.container import Container
+from intact.core.container import Container, TensorRecord
 from intact.core.description import Integrity, Source
 from intact.core.finding import Finding
 from intact.core.manifest import VERSION, Manifest
@@ -102,9 +102,20 @@ def _by_checksums(container: Container) -> Verified:
         [len(checksum.content) for checksum in kept],
         lambda part: wrong.extend((c, found) for c in part if (found := crc32(c.content)) != c.expected),
     )
-    changes = [_record_changed(checksum, found) for checksum, found in sorted(wrong, key=lambda row: row[0].record)]
-    named = tuple(_named(changes, lambda: container))
+    rows = sorted(wrong, key=lambda row: row[0].record)
+    named = tuple(change for row in rows for change in _with_keys(_record_changed(*row), row[0], container))
     return Verified(named, sum(len(checksum.content) for checksum in kept), len(kept) == len(checksums), "crc32")
+
+
+def _with_keys(change: Change, checksum: Checksum, container: Container) -> Iterator[Change]:
+    """Yields a change under the keys of the tensors whose storage it is in; "" for the other parts of a container."""
+    keys = [key for key in container.describe().tensors if _touches(container.record(key), checksum)] if checksum.storage else []
+    yield from (replace(change, key=key) for key in keys or [""])
+
+
+def _touches(record: TensorRecord, checksum: Checksum) -> bool:
+    """Whether a tensor is of a storage, and its bytes are among those of the checksum."""
+    return any(part.storage is not None and part.storage.name == checksum.storage for part in (record, *record.parts.values()))
 
 
 def _record_changed(checksum: Checksum, found: int) -> Change:

@@ -92,6 +92,7 @@ FORMATS: Table[Format] = Table(
         "torch-zip": BuiltIn("intact.containers.torch_zip", re.compile(rb"PK"), certain=False),
         "torch-legacy": BuiltIn("intact.containers.torch_legacy", _ANYTHING),
         "torch-tar": BuiltIn("intact.containers.torch_tar", _ANYTHING),
+        "dcp": BuiltIn("intact.containers.dcp", re.compile(rb"\x80")),
         "pickle": BuiltIn("intact.containers.plain_pickle", _ANYTHING, certain=False, first=False),
     },
 )
@@ -100,7 +101,7 @@ FORMATS: Table[Format] = Table(
 _MAY_HOLD_PICKLES = ("file/wrapped-archive", "file/not-a-checkpoint", "file/foreign-format", "safety/path-traversal")
 """Codes of files that are no checkpoints themselves and may carry pickles."""
 
-_SETS = ("training-folder", "sharded")
+_SETS = ("training-folder", "sharded", "dcp")
 """Formats whose files lead to other files."""
 
 _ENDINGS = {
@@ -134,6 +135,20 @@ def open_single(path: str | os.PathLike[str]) -> Container:
         CannotRead: As for `open_container`.
     """
     return _opened(Path(path), tuple(name for name in FORMATS.builtin() if name not in _SETS))
+
+
+def open_inside(path: Path, content: memoryview) -> Container:
+    """Returns the opened checkpoint that stands inside another file.
+
+    Args:
+        path: What reports call it.
+        content: Its bytes.
+
+    Raises:
+        CannotRead: As for `open_container`.
+    """
+    single = tuple(name for name in FORMATS.builtin() if name not in _SETS)
+    return _opened_at(BoundedFile.within(path, content), single, 1)
 
 
 def container_name(path: Path) -> str:
@@ -240,4 +255,14 @@ def _plugins() -> Iterator[Format]:
     return (FORMATS[name] for name in FORMATS if name not in known)
 
 
-__all__ = ["FORMATS", "BuiltIn", "Format", "container_name", "located", "misnamed", "open_container", "open_single"]
+__all__ = [
+    "FORMATS",
+    "BuiltIn",
+    "Format",
+    "container_name",
+    "located",
+    "misnamed",
+    "open_container",
+    "open_inside",
+    "open_single",
+]

@@ -128,6 +128,8 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
+    if ".metadata" in folder.files and recognise(folder.path / ".metadata") == "dcp":
+        return folder.path / ".metadata"
     _refuse_other_layouts(folder)
     if TRAINING_INDEX in folder.files and recognise(folder.path / TRAINING_INDEX) == "training-folder":
         return folder.path / TRAINING_INDEX
@@ -199,12 +201,23 @@ def _named_by(folder: Path, indexes: Iterable[str], name: str) -> bool:
 
 
 def _refuse_other_layouts(folder: _Listing) -> None:
-    if ".metadata" in folder.files or any(name.endswith(".distcp") for name in folder.files):
-        raise _other(
-            folder,
-            "a folder of torch.distributed.checkpoint, which is not read yet",
-            "file/foreign-format",
-            "if you trust it, make one file of it: torch.distributed.checkpoint.format_utils.dcp_to_torch_save, which unpickles",
+    parts = sum(name.endswith(".distcp") for name in folder.files)
+    if parts and ".metadata" in folder.files:
+        raise Damaged(
+            "its .metadata, which says where the tensors are, is not what torch.distributed.checkpoint writes",
+            code="file/bad-header",
+            path=str(folder.path),
+            evidence=_contents(folder),
+            help="copy the file again; without it nobody can tell which tensor is which",
+        )
+    if parts:
+        raise Damaged(
+            f"it is a folder of torch.distributed.checkpoint without its .metadata, which is written last: "
+            f"{count(parts, 'file')} of the save {'is' if parts == 1 else 'are'} there",
+            code="file/incomplete-save",
+            path=str(folder.path),
+            evidence=_contents(folder),
+            help="the save was stopped, or the hidden file .metadata was not copied: look for it, or take the save before",
         )
     if "saved_model.pb" in folder.files:
         raise _other(

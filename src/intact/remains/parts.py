@@ -23,6 +23,7 @@ _TOLERANT = {
     "safetensors": "intact.containers.safetensors",
     "torch-zip": "intact.containers.torch_zip",
     "torch-legacy": "intact.containers.torch_legacy",
+    "dcp": "intact.containers.dcp",
 }
 """Format to the module whose `open_rest` goes on where `open_file` gives up."""
 

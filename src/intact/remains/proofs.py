@@ -45,7 +45,7 @@ class _Proofs:
         self._container: Container = part.container
         self._lost = part.lost
         self._digested, self._changed = _by_digests(part)
-        self._sums: dict[str, tuple[Checksum, int]] = {}
+        self._sums: dict[str, list[tuple[Checksum, int]]] = {}
         self._main: str = ""
         self._flip: Flip | None = None
         self._moved = _moved(self._container)
@@ -67,11 +67,11 @@ class _Proofs:
     def _by_checksum(self, key: str) -> Judged:
         record = self._container.record(key)
         storages = [r.storage for r in (record, *record.parts.values()) if r.storage is not None]
-        rows = [self._sums[s.name] for s in storages if s.name in self._sums and self._sums[s.name][0].expected]
-        wrong = next((row for row in rows if row[0].expected != row[1]), None)
-        if wrong is not None:
-            return self._broken(key, *wrong)
-        if rows and len(rows) == len(storages):
+        rows = [row for storage in storages for row in self._sums.get(storage.name, ())]
+        wrong = [row for row in rows if row[0].expected and row[0].expected != row[1]]
+        if wrong:
+            return self._broken(key, *wrong[0], alone=len(rows) == 1)
+        if all(storage.name in self._sums for storage in storages) and all(row[0].expected for row in rows):
             return self._whole(key, "crc32")
         return self._by_extent(key, record)
 
@@ -91,13 +91,13 @@ class _Proofs:
             return Judged(key, "whole", proof)
         return Judged(key, "restored", proof, _undone(self._flip), self._flip)
 
-    def _broken(self, key: str, checksum: Checksum, found: int) -> Judged:
+    def _broken(self, key: str, checksum: Checksum, found: int, *, alone: bool) -> Judged:
         """The record of a tensor does not have the CRC-32 that was kept: one bit may explain it."""
         size = len(checksum.content)
         place = flipped_bit(size, checksum.expected ^ found)
         why = f"its record `{checksum.record}` does not have the CRC-32 that was kept"
         record = self._container.record(key)
-        if place is None or self._flip is not None or record.storage is None or doubt(self._container, record):
+        if place is None or not alone or self._flip is not None or record.storage is None or doubt(self._container, record):
             return Judged(key, "suspicious", why=why)
         flip = Flip(checksum.record, *place, min(1.0, 8 * size / 2**32))
         return Judged(key, "restored", "crc32", f"{why}; {_undone(flip)}", flip)
@@ -109,7 +109,7 @@ class _Proofs:
         in_shares(rows, sizes, lambda share: found.extend((row, crc32(row.content)) for row in share))
         for row, value in found:
             if row.storage:
-                self._sums[row.storage] = (row, value)
+                self._sums.setdefault(row.storage, []).append((row, value))
             elif row.main and row.expected and row.expected != value:
                 self._doubt_all(row)
 

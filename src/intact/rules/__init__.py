@@ -168,6 +168,7 @@ READER_PAGES: Mapping[str, str] = {
         "file/empty",
         "file/exported-program",
         "file/foreign-format",
+        "file/incomplete-save",
         "file/index-mismatch",
         "file/lfs-pointer",
         "file/missing-shard",
