@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.metadata import ChunkStorageMetadata
+from torch.distributed.checkpoint.state_dict_saver import save
 
 import intact
 from intact.containers import open_container
@@ -39,7 +39,7 @@ def state() -> dict[str, Any]:
 def saved(folder: Path, content: dict[str, Any] | None = None) -> Path:
     """Writes a checkpoint as one process does it."""
     path = folder / "step"
-    dcp.save(state() if content is None else content, checkpoint_id=path, no_dist=True)
+    save(state() if content is None else content, checkpoint_id=path, no_dist=True)
     return path
 
 

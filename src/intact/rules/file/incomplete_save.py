@@ -17,8 +17,7 @@ from torch import nn
 
 import intact
 
-model = nn.Linear(4, 4)
-path = "step-100"
+path, model = "step-100", nn.Linear(4, 4)
 dcp.save(model.state_dict(), checkpoint_id=path, no_dist=True)
 os.rename(f"{path}/.metadata", "elsewhere")
 report = intact.check(path)
@@ -34,7 +33,7 @@ report = intact.check(path)
 ## Look-alike
 
 ```python
-path = "step-200"  # one rank wrote everything, and there is nothing to wait for
+path, model = "step-200", nn.Linear(4, 4)  # one rank wrote everything, and there is nothing to wait for
 dcp.save(model.state_dict(), checkpoint_id=path, no_dist=True)
 ```
 
