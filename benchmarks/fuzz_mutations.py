@@ -47,6 +47,9 @@ def originals() -> dict[str, dict[str, bytes]]:
     metadata, parts = _dcp({"model": first, "more": {"b": second["b.weight"], "epoch": 3, "list": [1, "two"]}})
     return {
         "dcp": {".metadata": metadata, "__0_0.distcp": parts},
+        "torchscript": {"m.pt": _scripted(model)},
+        "exported-program": {"m.pt2": _exported(model.eval())},
+        "unpacked-archive": _unpacked(_saved(first)),
         "torch-zip": {"m.pth": _saved(state)},
         "torch-zip-model": {"m.pth": _saved(model)},
         "torch-legacy": {"m.pth": _saved(state, _use_new_zipfile_serialization=False)},
@@ -62,6 +65,29 @@ def originals() -> dict[str, dict[str, bytes]]:
             "m-00002-of-00002.safetensors": save(second, metadata={"format": "pt"}),
         },
     }
+
+
+def _scripted(model: Any) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(model), buffer)
+    return buffer.getvalue()
+
+
+def _exported(model: Any) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.export.save(torch.export.export(model, (torch.ones(2, 3),)), buffer)
+    return buffer.getvalue()
+
+
+def _unpacked(archive: bytes) -> dict[str, bytes]:
+    """The records as files, of which the pickle is damaged."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        found = {name.partition("/")[2]: opened.read(name) for name in opened.namelist()}
+    return {"data.pkl": found.pop("data.pkl"), **found}
 
 
 def _dcp(state: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -289,5 +315,6 @@ def mutated(container: str, seed: str, data: bytes) -> tuple[str, bytes]:
 def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     """Writes the files of one checkpoint and returns the one to open."""
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder / next(iter(files))

@@ -92,6 +92,7 @@ FORMATS: Table[Format] = Table(
         "torch-zip": BuiltIn("intact.containers.torch_zip", re.compile(rb"PK"), certain=False),
         "torch-legacy": BuiltIn("intact.containers.torch_legacy", _ANYTHING),
         "torch-tar": BuiltIn("intact.containers.torch_tar", _ANYTHING),
+        "unpacked-archive": BuiltIn("intact.containers.unpacked", re.compile(rb"\x80")),
         "dcp": BuiltIn("intact.containers.dcp", re.compile(rb"\x80")),
         "pickle": BuiltIn("intact.containers.plain_pickle", _ANYTHING, certain=False, first=False),
     },
@@ -101,7 +102,7 @@ FORMATS: Table[Format] = Table(
 _MAY_HOLD_PICKLES = ("file/wrapped-archive", "file/not-a-checkpoint", "file/foreign-format", "safety/path-traversal")
 """Codes of files that are no checkpoints themselves and may carry pickles."""
 
-_SETS = ("training-folder", "sharded", "dcp")
+_SETS = ("training-folder", "sharded", "unpacked-archive", "dcp")
 """Formats whose files lead to other files."""
 
 _ENDINGS = {
@@ -137,7 +138,7 @@ def open_single(path: str | os.PathLike[str]) -> Container:
     return _opened(Path(path), tuple(name for name in FORMATS.builtin() if name not in _SETS))
 
 
-def open_inside(path: Path, content: memoryview) -> Container:
+def open_inside(path: str | os.PathLike[str], content: memoryview) -> Container:
     """Returns the opened checkpoint that stands inside another file.
 
     Args:

@@ -131,6 +131,8 @@ def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
     if ".metadata" in folder.files and recognise(folder.path / ".metadata") == "dcp":
         return folder.path / ".metadata"
     _refuse_other_layouts(folder)
+    if "data.pkl" in folder.files and recognise(folder.path / "data.pkl") == "unpacked-archive":
+        return folder.path / "data.pkl"
     if TRAINING_INDEX in folder.files and recognise(folder.path / TRAINING_INDEX) == "training-folder":
         return folder.path / TRAINING_INDEX
     visible = [name for name in folder.files if not name.startswith(".")]
@@ -225,13 +227,6 @@ def _refuse_other_layouts(folder: _Listing) -> None:
             "a SavedModel folder of TensorFlow",
             "file/foreign-format",
             "load it in TensorFlow, and save the arrays as safetensors",
-        )
-    if "data.pkl" in folder.files and ("data" in folder.folders or "version" in folder.files):
-        raise _other(
-            folder,
-            "the unpacked content of a torch archive, whose files `torch.load` reads only as one zip",
-            "file/unpacked-archive",
-            f"pack it again without compression: cd {folder.path.parent} && zip -0 -r {folder.path.name}.pt {folder.path.name}",
         )
 
 

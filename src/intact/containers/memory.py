@@ -48,6 +48,10 @@ class Held:
         for name, (begin, end) in ranges.items():
             self._views[name] = data[begin:end]
 
+    def hold_view(self, name: str, content: memoryview) -> None:
+        """Adds a storage that stands somewhere else."""
+        self._views[name] = content
+
     def nested(self, raw: Buffer) -> Unpickled:
         """Returns what a file inside a pickle holds.
 

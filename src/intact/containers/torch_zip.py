@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
+from intact.containers import exported, torchscript
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import GlobalName, begins_as_pickle, load, merged, names_in
@@ -110,27 +111,53 @@ _NO_DIRECTORY = Remark(
 )
 
 
+def open_archive(file: BoundedFile, archive: Zip, *remarks: Remark) -> PickledContainer:
+    """Returns an opened archive whose records were found otherwise.
+
+    Args:
+        file: Stays with the container.
+        archive: The records.
+        remarks: What is to be said of how they were found.
+
+    Raises:
+        CannotRead: As for `open_file`.
+    """
+    return _opened(file, archive, None, *remarks)
+
+
 def _opened(file: BoundedFile, archive: Zip, lost: Lost | None, *remarks: Remark) -> PickledContainer:
-    folder = _folder(archive, file)
-    memory = Held(str(file.path), nested_legacy)
-    storages = _Storages(archive, folder, str(file.path), memory, lost)
+    if exported.is_exported(archive):
+        return _exported(file, archive, lost)
+    folder, path = _folder(archive, file), str(file.path)
+    memory = Held(path, nested_legacy)
+    storages = _Storages(archive, folder, path, memory, lost)
     main = f"{folder}data.pkl"
     pickle = _undone(archive, archive.entry(main), lost)
-    unpickled = load(pickle, persistent_load=storages.load, memory=memory, path=str(file.path))
+    unpickled = load(pickle, persistent_load=storages.load, memory=memory, path=path)
     unpickled = replace(unpickled, foreign=merged(unpickled.foreign, _named_elsewhere(archive, storages.entries, main)))
+    format_name = "torch-zip"
+    if torchscript.is_program(archive, folder):
+        unpickled, format_name = torchscript.state_of_program(archive, folder, unpickled), "torchscript"
+        remarks += (torchscript.REMARK,)
     kept = any(entry.crc for entry in archive.entries.values())
     source = Source(
-        str(file.path),
-        "torch-zip",
-        file.size_bytes,
-        (file.path.name,),
-        _writer(archive, folder),
-        Integrity("crc32" if kept else "none"),
+        path, format_name, file.size_bytes, (file.path.name,), _writer(archive, folder), Integrity("crc32" if kept else "none")
     )
     remarks += _remarks(archive, folder)
-    tolerant = lost is not None
-    checksums = partial(_checksums, archive, storages, main, tolerant=tolerant)
+    checksums = partial(_checksums, archive, storages.by_header, main, tolerant=lost is not None)
     return PickledContainer(file, source, unpickled, storages.bytes_of, checksums, remarks, lost=lost)
+
+
+def _exported(file: BoundedFile, archive: Zip, lost: Lost | None) -> PickledContainer:
+    weights = exported.Weights(archive, str(file.path))
+    kept = any(entry.crc for entry in archive.entries.values())
+    writer = Writer("torch.export", "", "the layout of the archive")
+    source = Source(
+        str(file.path), "exported-program", file.size_bytes, (file.path.name,), writer, Integrity("crc32" if kept else "none")
+    )
+    names = {entry.header: name for name, entry in weights.entries.items()}
+    checksums = partial(_checksums, archive, names, "", tolerant=lost is not None)
+    return PickledContainer(file, source, weights.unpickled, weights.bytes_of, checksums, (exported.REMARK,), lost=lost)
 
 
 def _undone(archive: Zip, entry: Entry, lost: Lost | None) -> bytes:
@@ -163,9 +190,8 @@ def _remarks(archive: Zip, folder: str) -> tuple[Remark, ...]:
     )
 
 
-def _checksums(archive: Zip, storages: _Storages, main: str, *, tolerant: bool = False) -> Iterator[Checksum]:
+def _checksums(archive: Zip, names: Mapping[int, str], main: str, *, tolerant: bool = False) -> Iterator[Checksum]:
     """Yields what the central directory keeps of every record; writers that keep none write zero."""
-    names = storages.by_header
     for entry in archive.entries.values():
         if not entry.size_bytes:
             continue
@@ -203,24 +229,17 @@ def _folder(archive: Zip, file: BoundedFile) -> str:
         if len(folders) != 1 or not folders[0].endswith("/"):
             raise _other_archive(names, str(file.path))
         folder = folders[0]
-    if f"{folder}constants.pkl" in archive or any(name.startswith(f"{folder}code/") for name in names):
-        raise NotACheckpoint(
-            "a TorchScript program, not a checkpoint: it holds code beside the tensors",
-            code="file/torchscript-archive",
-            path=str(file.path),
-            help="load it with torch.jit.load, and save the state dict of what that returns",
-        )
     return folder
 
 
 def _other_archive(names: list[str], path: str) -> CannotRead:
     lasts = {name.rpartition("/")[2].lower() for name in names}
-    if lasts & {"archive_format", "serialized_exported_program.json", "serialized_state_dict.pt"}:
+    if "archive_format" in lasts:
         return NotACheckpoint(
-            "a program saved by torch.export, not a checkpoint",
+            "a program of torch.export that was compiled, without weights of its own",
             code="file/exported-program",
             path=path,
-            help="load it with torch.export.load, and save the state dict of what that returns",
+            help="take the checkpoint that it was compiled from; torch._inductor.aoti_load_package runs this one",
         )
     if "extern_modules" in lasts:
         return NotACheckpoint(
@@ -282,9 +301,9 @@ class _Storages:
 
     def load(self, identity: Any) -> Storage:
         """Returns the storage that a persistent id stands for."""
-        if not isinstance(identity, tuple) or len(identity) != 5 or text_of(identity[0]) != "storage":
+        if not isinstance(identity, tuple) or len(identity) not in (5, 6) or text_of(identity[0]) != "storage":
             raise TypeError("a persistent id of no known form")
-        _, kind, key, device, elements = identity
+        _, kind, key, device, elements = identity[:5]
         key = text_of(key)
         found = self._by_key.get(key)
         if found is not None:

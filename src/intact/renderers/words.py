@@ -47,6 +47,7 @@ CONTAINERS = {
     "torch-legacy": "torch file from before 1.6",
     "torch-tar": "torch tar archive from before 0.1.11",
     "torchscript": "TorchScript archive",
+    "exported-program": "program of torch.export",
     "pickle": "plain pickle",
     "dcp": "folder of torch.distributed.checkpoint",
 }

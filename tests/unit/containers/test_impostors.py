@@ -26,6 +26,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save as save_safetensors
 
+import intact
 from intact.containers import open_container
 from intact.containers.impostors import SIGNATURES
 from intact.errors import CannotRead, Damaged, IntactError, NotACheckpoint
@@ -249,15 +250,18 @@ def test_a_database_is_named(tmp_path: Path) -> None:
         open_container(path)
 
 
-def test_archives_that_torch_writes_for_other_readers_are_named(tmp_path: Path) -> None:
+def test_archives_that_torch_writes_for_other_readers_are_named_and_read(tmp_path: Path) -> None:
     """TorchScript and exported programs are zips of torch, with weights in another layout."""
     model = torch.nn.Linear(3, 2)
     torch.jit.trace(model, torch.ones(1, 3)).save(str(tmp_path / "script.pt"))  # type: ignore[no-untyped-call]
     torch.export.save(torch.export.export(model, (torch.ones(1, 3),)), tmp_path / "program.pt2")
     for name, code in (("script.pt", "file/torchscript-archive"), ("program.pt2", "file/exported-program")):
-        with pytest.raises(NotACheckpoint) as caught:
-            open_container(tmp_path / name)
-        assert caught.value.code == code
+        report = intact.check(tmp_path / name, torch.nn.Linear(3, 2))
+        assert [finding.code for finding in report.findings] == [code]
+        assert report.verdict == "repairable"
+        fresh = torch.nn.Linear(3, 2)
+        intact.load_into(fresh, tmp_path / name)
+        assert all(torch.equal(value, model.state_dict()[key]) for key, value in fresh.state_dict().items())
 
 
 @pytest.mark.parametrize("suffix", [".part", ".crdownload", ".filepart", ".aria2", ".incomplete"])

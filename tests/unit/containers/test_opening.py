@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import intact
 from intact.containers import FORMATS, container_name, misnamed, open_container
 from intact.errors import CannotRead, Damaged, NotACheckpoint
 
@@ -159,22 +160,20 @@ def test_a_folder_of_pointers_says_what_they_are(tmp_path: Path) -> None:
 
 def test_other_kinds_of_folders_are_named(tmp_path: Path) -> None:
     """Each needs another way to be read, and listing its files would not tell."""
-    dcp, saved, unpacked, empty, docs = (tmp_path / name for name in ("dcp", "saved", "unpacked", "empty", "docs"))
-    for folder in (dcp, saved, unpacked / "data", empty, docs / "weights"):
+    dcp, saved, empty, docs = (tmp_path / name for name in ("dcp", "saved", "empty", "docs"))
+    for folder in (dcp, saved, empty, docs / "weights"):
         folder.mkdir(parents=True)
     (dcp / ".metadata").write_bytes(b"\x80\x04.")
     (dcp / "__0_0.distcp").write_bytes(b"PK")
     (saved / "saved_model.pb").write_bytes(b"\x08\x01")
-    (unpacked / "data.pkl").write_bytes(b"\x80\x02}.")
     (docs / "README.md").write_text("hello")
     for folder, code, words in (
-        (dcp, "file/foreign-format", "torch.distributed.checkpoint"),
+        (dcp, "file/bad-header", "torch.distributed.checkpoint"),
         (saved, "file/foreign-format", "SavedModel"),
-        (unpacked, "file/unpacked-archive", "torch archive"),
         (empty, "file/not-a-checkpoint", "the folder is empty"),
         (docs, "file/not-a-checkpoint", "`README.md`, `weights/`"),
     ):
-        with pytest.raises(NotACheckpoint, match=words) as caught:
+        with pytest.raises(CannotRead, match=words) as caught:
             open_container(folder)
         assert caught.value.code == code
 
@@ -184,9 +183,15 @@ def test_an_unpacked_archive_is_recognised_as_torch_writes_it(tmp_path: Path) ->
     torch.save(WEIGHTS, tmp_path / "model.pt")
     with zipfile.ZipFile(tmp_path / "model.pt") as archive:
         archive.extractall(tmp_path / "out")
-    with pytest.raises(NotACheckpoint) as caught:
-        open_container(tmp_path / "out" / "model")
-    assert caught.value.code == "file/unpacked-archive"
+    for path in (tmp_path / "out" / "model", tmp_path / "out" / "model" / "data.pkl"):
+        report = intact.check(path)
+        assert [finding.code for finding in report.findings] == ["file/unpacked-archive"]
+        assert all(torch.equal(value, WEIGHTS[key]) for key, value in intact.read(path).items())
+    (tmp_path / "out" / "model" / "data" / "0").unlink()
+    (tmp_path / "out" / "model" / "data" / "0").symlink_to(tmp_path / "model.pt")
+    with pytest.raises(CannotRead) as caught:
+        intact.read(tmp_path / "out" / "model")
+    assert caught.value.code == "safety/path-traversal"
 
 
 def test_a_missing_path_offers_the_nearest_name(tmp_path: Path) -> None:

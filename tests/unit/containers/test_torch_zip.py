@@ -300,7 +300,7 @@ def test_archives_of_programs_and_other_things_are_named(tmp_path: Path) -> None
     """Each needs another loader, and the message says which."""
     pickle = pickled((3,), (1,))
     cases: list[tuple[dict[str, bytes], str]] = [
-        ({"m/data.pkl": pickle, "m/constants.pkl": b"", "m/code/a.py": b""}, "file/torchscript-archive"),
+        ({"m/data.pkl": pickle, "m/constants.pkl": b"", "m/code/a.py": b""}, "file/bad-header"),
         ({"m/archive_format": b"pt2", "m/models/model.json": b"{}"}, "file/exported-program"),
         ({"m/.data/extern_modules": b""}, "file/foreign-format"),
         ({"best.ckpt": b"x", "config.json": b"{}"}, "file/wrapped-archive"),
