@@ -13,6 +13,7 @@ from intact.containers.shard_index import Index
 from intact.containers.shown import listed, shown, shown_list
 from intact.core.description import Description
 from intact.core.manifest import Manifest
+from intact.core.remark import Remark
 from intact.core.wording import count
 from intact.errors import Damaged, IntactError
 
@@ -107,15 +108,17 @@ def sealed_apart(index: Index, manifests: Mapping[str, Manifest | None]) -> Iter
         )
 
 
-def other_sharding(index: Index, absent: Sequence[str], keys: Sequence[str], instead: Sequence[str]) -> IntactError:
-    """Returns the note on an index of which some shards are absent while other files hold their keys."""
-    return _note(
-        index,
+def other_sharding(absent: Sequence[str], keys: Sequence[str], instead: Sequence[str]) -> Remark:
+    """Returns what is said of an index of which some shards are absent while other files hold their keys."""
+    return Remark(
         "file/index-mismatch",
         f"the index names {listed(absent)}, not there; the {count(len(keys), 'key')} of {'it' if len(absent) == 1 else 'them'} "
         f"stand in {listed(instead)}",
-        {"absent": shown_list(absent), "instead": shown_list(instead), "keys": shown_list(keys), "key_count": len(keys)},
-        "the index belongs to another sharding: fetch the right one, or write the set again",
+        "error",
+        evidence={"absent": shown_list(absent), "instead": shown_list(instead), "keys": shown_list(keys), "key_count": len(keys)},
+        cause="the index belongs to another sharding; programs that follow it find nothing",
+        help="intact reads the shards that are there; fetch the right index, or write the set again",
+        opened=True,
     )
 
 

@@ -24,6 +24,7 @@ from intact.core.container import Container, Storage, TensorRecord
 from intact.core.description import Description, Integrity, Source, Writer
 from intact.core.keys import natural_order
 from intact.core.manifest import Manifest, in_order
+from intact.core.remark import Remark
 from intact.core.tensor import TensorInfo
 from intact.core.wording import count
 from intact.errors import CannotRead, Damaged, IntactError
@@ -66,6 +67,7 @@ class ShardedContainer:
     Attributes:
         source: The index and all shards, their sizes together.
         aliases: Tied keys without bytes of their own, and the key that has them.
+        remarks: Where shards stand under other names than the index has: only this reader finds them.
         notes: What is irregular without hindering a load: keys in another shard than the index says (`file/index-mismatch`),
             files of another save (`file/mixed-shards`), and the notes of the shards themselves.
     """
@@ -78,14 +80,15 @@ class ShardedContainer:
         self._ownership: dict[str, Ownership] = {}
         self._entries = Entries(index.manifest.entries if index.manifest else {}, str(index.path))
         try:
-            names, notes = self._present()
+            notes: list[IntactError] = []
+            names, self.remarks = self._present()
             self._descriptions = self._shards.descriptions(names)
             manifests = {name: self._shards.manifests[name] for name in names}
             shard_notes.refuse_other_saves(index, manifests)
             held = _held(self._descriptions)
             shard_notes.refuse_keys_nowhere(index, held, _other_entries(self._descriptions))
             shard_notes.refuse_other_keys(index, held)
-            if not notes:
+            if not self.remarks:
                 notes += shard_notes.misplaced_keys(index, held)
             notes += shard_notes.unlisted_keys(index, held)
             self._home = {key: index.home[key] if index.home.get(key) in where else where[0] for key, where in held.items()}
@@ -197,19 +200,19 @@ class ShardedContainer:
 
     # --- which files belong to the set
 
-    def _present(self) -> tuple[list[str], list[IntactError]]:
-        """Returns the shards to read, and a note where they are others than the index names."""
+    def _present(self) -> tuple[list[str], tuple[Remark, ...]]:
+        """Returns the shards to read, and a remark where they are others than the index names."""
         named = sorted(set(self._index.home.values()), key=natural_order)
         absent = [name for name in named if not os.path.isfile(self._folder / name)]
         if not absent:
-            return named, []
+            return named, ()
         gone = set(absent)
         lost = [key for key, name in self._index.home.items() if name in gone]
         instead = self._that_hold(set(lost), absent[0], named)
         if not instead:
             raise self._missing(absent, len(named), lost)
         names = sorted({*named, *instead} - gone, key=natural_order)
-        return names, [shard_notes.other_sharding(self._index, absent, lost, instead)]
+        return names, (shard_notes.other_sharding(absent, lost, instead),)
 
     def _that_hold(self, lost: set[str], absent: str, named: list[str]) -> list[str]:
         """Returns files beside an absent shard that together hold each lost key exactly once; none where they do not."""

@@ -20,6 +20,14 @@ from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import GlobalName, begins_as_pickle, load, merged, names_in
 from intact.containers.torch_legacy import nested_legacy, text_of
+from intact.containers.torch_zip_remarks import (
+    BYTE_ORDER,
+    SAMPLED_BYTES,
+    SAMPLED_STORAGES,
+    SMALL_RECORD_LIMIT_BYTES,
+    is_swapped,
+    remarks_of,
+)
 from intact.containers.zip_walk import WalkedZip
 from intact.containers.zips import LOCAL_SIGNATURE, Entry, Zip
 from intact.core.checksum import Checksum
@@ -32,15 +40,12 @@ from intact.errors import CannotRead, Damaged, NotACheckpoint
 from intact.files.crc32 import crc32, flipped_bit
 from intact.files.reading import BoundedFile
 
-NEWEST_VERSION = 10
-"""Highest version record that torch 2.13 reads (`kMaxSupportedFileFormatVersion`)."""
 MEMBERS_LIMIT = 1000
 """Members beside the storages that are looked at for pickles; torch itself writes five."""
 DIRECTORY_LIMIT = 1 << 26
 """Bytes of a torn central directory that are looked through for records behind it."""
 PICKLE_LIMIT_BYTES = 1 << 30
 """Largest `data.pkl`; 20,000 tensors take two million bytes."""
-SMALL_RECORD_LIMIT_BYTES = 4096
 _CHECKPOINT_ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".th", ".pkl")
 _NAMED_LIMIT = 10
 
@@ -134,6 +139,10 @@ def _opened(file: BoundedFile, archive: Zip, lost: Lost | None, *remarks: Remark
     main = f"{folder}data.pkl"
     pickle = _undone(archive, archive.entry(main), lost)
     unpickled = load(pickle, persistent_load=storages.load, memory=memory, path=path)
+    if f"{folder}byteorder" not in archive and is_swapped(storages.samples()):
+        storages = _Storages(archive, folder, path, memory, lost, byteorder="big")
+        unpickled = load(pickle, persistent_load=storages.load, memory=memory, path=path)
+        remarks += (BYTE_ORDER,)
     unpickled = replace(unpickled, foreign=merged(unpickled.foreign, _named_elsewhere(archive, storages.entries, main)))
     format_name = "torch-zip"
     if torchscript.is_program(archive, folder):
@@ -143,7 +152,7 @@ def _opened(file: BoundedFile, archive: Zip, lost: Lost | None, *remarks: Remark
     source = Source(
         path, format_name, file.size_bytes, (file.path.name,), _writer(archive, folder), Integrity("crc32" if kept else "none")
     )
-    remarks += _remarks(archive, folder)
+    remarks += remarks_of(archive, folder, storages.entries)
     checksums = partial(_checksums, archive, storages.by_header, main, tolerant=lost is not None)
     return PickledContainer(file, source, unpickled, storages.bytes_of, checksums, remarks, lost=lost)
 
@@ -172,22 +181,6 @@ def _undone(archive: Zip, entry: Entry, lost: Lost | None) -> bytes:
     whole = bytearray(pickle)
     whole[place[0]] ^= 1 << place[1]
     return bytes(whole)
-
-
-def _remarks(archive: Zip, folder: str) -> tuple[Remark, ...]:
-    name = f"{folder}version"
-    text = bytes(archive.content(archive.entry(name), SMALL_RECORD_LIMIT_BYTES)).strip() if name in archive else b""
-    if not text.isdigit() or len(text) > 9 or int(text) <= NEWEST_VERSION:
-        return ()
-    return (
-        Remark(
-            "version/needs-newer-torch",
-            f"its format calls itself version {int(text)}, and {NEWEST_VERSION} is the newest that is known",
-            evidence={"version": int(text), "newest_known": NEWEST_VERSION},
-            cause="it was written by a torch that is newer than this intact, or its version record was changed",
-            help="it was read by the rules of the newest known version; hold the values against those of who wrote it",
-        ),
-    )
 
 
 def _checksums(archive: Zip, names: Mapping[int, str], main: str, *, tolerant: bool = False) -> Iterator[Checksum]:
@@ -289,13 +282,21 @@ def _byteorder(archive: Zip, folder: str, path: str) -> Literal["little", "big"]
 class _Storages:
     """The storages that the objects refer to, by persistent id, each in a record of its own."""
 
-    def __init__(self, archive: Zip, folder: str, path: str, memory: Held, lost: Lost | None) -> None:
+    def __init__(
+        self,
+        archive: Zip,
+        folder: str,
+        path: str,
+        memory: Held,
+        lost: Lost | None,
+        byteorder: Literal["little", "big"] | None = None,
+    ) -> None:
         self._archive = archive
         self._lost = lost
         self._folder = folder
         self._path = path
         self._memory = memory
-        self._byteorder = _byteorder(archive, folder, path)
+        self._byteorder = byteorder or _byteorder(archive, folder, path)
         self._by_key: dict[str, Storage] = {}
         self._entries: dict[str, Entry] = {}
 
@@ -341,6 +342,12 @@ class _Storages:
         self._entries[key] = entry
         stored = entry.method == 0
         return Storage(key, dtype, size_bytes, byteorder=self._byteorder, device=device, begin=begin if stored else -1)
+
+    def samples(self) -> Iterator[tuple[str, memoryview]]:
+        """Yields dtype and first bytes of some storages."""
+        for key, entry in list(self._entries.items())[:SAMPLED_STORAGES]:
+            if entry.method == 0:
+                yield self._by_key[key].dtype, self._archive.content(entry)[:SAMPLED_BYTES]
 
     @property
     def by_header(self) -> Mapping[int, str]:

@@ -165,6 +165,7 @@ READER_PAGES: Mapping[str, str] = {
         "file/checksum-mismatch",
         "file/concurrent-writes",
         "file/dangling-link",
+        "file/duplicate-entry",
         "file/empty",
         "file/exported-program",
         "file/foreign-format",
@@ -175,6 +176,7 @@ READER_PAGES: Mapping[str, str] = {
         "file/mixed-shards",
         "file/not-a-checkpoint",
         "file/plain-pickle",
+        "file/repacked-archive",
         "file/several-checkpoints",
         "file/storage-bounds",
         "file/text-mode-transfer",
@@ -188,6 +190,7 @@ READER_PAGES: Mapping[str, str] = {
         "safety/archive-bomb",
         "safety/path-traversal",
         "value/zero-block",
+        "version/byte-order",
     )
 }
 """Code to the module whose docstring is its page, for every code that is reported while a file is opened or read."""
