@@ -15,6 +15,7 @@ from intact.reading import read_objects  # light, and so imported before a file 
 if TYPE_CHECKING:
     import torch
 
+    from intact.converting import Converted
     from intact.salvaging import Salvage
 
     Model = torch.nn.Module | Callable[[], torch.nn.Module]
@@ -335,6 +336,41 @@ def repair(
     finally:
         examination.close()
     return check(output, module)
+
+
+def convert(
+    path: Path,
+    output: Path,
+    *,
+    at: str | None = None,
+    format: Literal["safetensors", "torch"] | None = None,  # noqa: A002 - the word of the command
+    max_shard_bytes: int | None = None,
+    overwrite: bool = False,
+) -> Converted:
+    """Writes a checkpoint of any container as another one: sealed safetensors, a set of them, or a torch archive.
+
+    Values, ties and plain entries are kept. What safetensors has no place for (epoch, arguments) goes into a JSON file beside
+    it; objects of foreign classes become mappings that say what they were. It goes tensor by tensor, so memory stays near the
+    largest.
+
+    Args:
+        path: File, folder or index of any container.
+        output: The new file, written whole or not at all.
+        at: Place whose tensors alone are taken, by their keys within it (`state_dict`).
+        format: By the ending of `output` where not given: `.safetensors`, or torch for any other.
+        max_shard_bytes: Most bytes of tensors in one file of a safetensors set; None for one file.
+        overwrite: Whether an existing `output` may be replaced.
+
+    Returns:
+        What was written, with `.report` on the new checkpoint, read back.
+
+    Raises:
+        CannotRead: The input is no checkpoint, or is damaged: then nothing is written (`intact.salvage`).
+        IntactError: The output exists or cannot hold a tensor, or there is no such place.
+    """
+    from intact.converting import convert_checkpoint
+
+    return convert_checkpoint(path, output, at=at, format=format, max_shard_bytes=max_shard_bytes, overwrite=overwrite)
 
 
 def salvage(path: Path) -> Salvage:

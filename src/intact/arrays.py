@@ -25,6 +25,14 @@ def array_of(record: Foreign) -> Any:
     return record if made is None else made
 
 
+def number_of(value: Any) -> Any:
+    """Returns the Python number that a NumPy scalar is; any other value as it is."""
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
+        plain = value.item()
+        return plain if isinstance(plain, bool | int | float | complex | str) else value
+    return value
+
+
 def _made(record: Foreign) -> Any:
     if record.name == "numpy.dtype":
         return _dtype(element_type(record))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from intact.arrays import array_of
 from intact.assembly import Assembler
@@ -31,6 +31,28 @@ def read_objects(container: Container, *, mapped: bool = False) -> Any:
     return _Reader(Assembler(container, mapped=mapped)).read(container.objects())
 
 
+class Maker(Protocol):
+    """What makes the leaves of a nesting: tensors, or whatever is to stand for them."""
+
+    def tensor(self, record: TensorRecord) -> Any:
+        """Returns what stands for a tensor."""
+        ...
+
+    def storage(self, storage: Storage) -> Any:
+        """Returns what stands for a storage that stands by itself."""
+        ...
+
+
+def read_as(maker: Maker, objects: Any) -> Any:
+    """Returns inert objects with leaves made by somebody else; same nesting, same identity.
+
+    Args:
+        maker: Makes the leaves.
+        objects: The inert objects.
+    """
+    return _Reader(maker).read(objects)
+
+
 def read_tensor(container: Container, key: str) -> torch.Tensor:
     """Returns one tensor of a checkpoint, by a key that its description lists."""
     return Assembler(container, mapped=False).tensor(container.record(key))
@@ -43,7 +65,7 @@ def read_values(container: Container, keys: Iterable[str]) -> dict[str, torch.Te
 
 
 class _Reader:
-    def __init__(self, assembler: Assembler) -> None:
+    def __init__(self, assembler: Maker) -> None:
         self._assembler = assembler
         self._made: dict[int, Any] = {}
         self._kept: list[Any] = []  # what `_made` knows by identity must stay alive
@@ -87,7 +109,11 @@ class _Reader:
             return self._assembler.storage(node)
         if isinstance(node, memoryview):
             return bytes(node)
-        return _known(node) if isinstance(node, Foreign) else None
+        if not isinstance(node, Foreign):
+            return None
+        made = _known(node)
+        plain = getattr(self._assembler, "plain", None)
+        return plain(made) if plain is not None and made is not None else made
 
     def _remember(self, node: Any, made: Any) -> None:
         self._made[id(node)] = made

@@ -16,6 +16,7 @@ from intact import __version__
 from intact.cli.audit import audit
 from intact.cli.check import check
 from intact.cli.completion import VARIABLE, completion
+from intact.cli.convert import convert
 from intact.cli.env import env
 from intact.cli.explain import explain
 from intact.cli.guard import guard
@@ -65,5 +66,5 @@ def main() -> None:
     """Save a PyTorch model and get the same model back, or be told exactly why not."""
 
 
-for command in (inspect, check, repair, salvage, audit, verify, seal, guard, env, explain, completion):
+for command in (inspect, check, repair, convert, salvage, audit, verify, seal, guard, env, explain, completion):
     main.add_command(command)

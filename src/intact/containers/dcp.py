@@ -158,6 +158,11 @@ class DcpContainer:
             of = item.name if each.storage or each.main else ""
             yield Checksum(f"{place.file}:{item.name}:{each.record}", each.expected, each.content, begin, of)
 
+    def forget(self) -> None:
+        """Gives back the memory of pages that were read."""
+        for file in self._files.values():
+            file.forget()
+
     def close(self) -> None:
         """Closes all files."""
         for container in self._opened.values():

@@ -106,6 +106,10 @@ class PickledContainer:
         self._file.expect_reading()
         return self._checksums()
 
+    def forget(self) -> None:
+        """Gives back the memory of pages that were read."""
+        self._file.forget()
+
     def close(self) -> None:
         """Releases the file; views handed out before stay valid."""
         self._file.close()

@@ -162,6 +162,10 @@ class SafetensorsContainer:
             return held
         return self._file.view(storage.begin, storage.begin + storage.size_bytes, what=f"`{shown(storage.name)}`")
 
+    def forget(self) -> None:
+        """Gives back the memory of pages that were read."""
+        self._file.forget()
+
     def close(self) -> None:
         """Releases the file."""
         self._file.close()

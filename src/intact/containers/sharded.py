@@ -191,6 +191,10 @@ class ShardedContainer:
             return held
         return self._shards.opened(storage.file).storage_bytes(replace(storage, file=""))
 
+    def forget(self) -> None:
+        """Gives back the memory of pages that were read."""
+        self._shards.forget()
+
     def close(self) -> None:
         """Closes all shards."""
         self._shards.close()
@@ -339,6 +343,12 @@ class _Shards:
         """Yields the notes of the shards themselves."""
         for name in names:
             yield from shard_notes.of_shard(name, self._notes[name])
+
+    def forget(self) -> None:
+        """Gives back the memory of pages of every open shard."""
+        for container in self._open.values():
+            if (forget := getattr(container, "forget", None)) is not None:
+                forget()
 
     def close(self) -> None:
         """Closes every open shard."""

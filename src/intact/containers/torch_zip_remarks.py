@@ -55,7 +55,7 @@ def _packed(storages: list[Entry]) -> Iterator[Remark]:
     if packed:
         yield Remark(
             "file/repacked-archive",
-            f"{count(len(packed), 'record')} of tensors {'is' if len(packed) == 1 else 'are'} compressed, which torch does not do; "
+            f"{count(len(packed), 'record')} of tensors {'is' if len(packed) == 1 else 'are'} compressed, as torch never does; "
             "torch.load(mmap=True) takes the compressed bytes for values",
             evidence={"records": shown_list(entry.name for entry in packed), "record_count": len(packed)},
             cause="the archive was unpacked and packed again by a program that compresses",

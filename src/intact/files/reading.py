@@ -103,6 +103,12 @@ class BoundedFile:
             with suppress(OSError, ValueError):
                 self._map.madvise(mmap.MADV_WILLNEED)
 
+    def forget(self) -> None:
+        """Gives back the memory of pages that were read; whoever reads them again reads them from the file."""
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED") and sys.platform == "linux":
+            with suppress(OSError, ValueError):
+                self._map.madvise(mmap.MADV_DONTNEED)
+
     def head(self, count: int) -> bytes:
         """Returns the first bytes, fewer where the file is shorter."""
         return bytes(self._view[:count])
