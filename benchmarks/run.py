@@ -7,11 +7,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import bench_check_prefix, bench_inspect, bench_load, bench_read, bench_save, make_readme
+from benchmarks import (
+    bench_check_prefix,
+    bench_convert,
+    bench_crc,
+    bench_inspect,
+    bench_load,
+    bench_read,
+    bench_save,
+    make_readme,
+)
 
-BENCHMARKS: dict[str, Callable[[Path], Path]] = {
-    module.NAME: module.main for module in (bench_inspect, bench_check_prefix, bench_read, bench_save, bench_load)
-}
+MODULES = (bench_inspect, bench_check_prefix, bench_read, bench_save, bench_load, bench_crc, bench_convert)
+BENCHMARKS: dict[str, Callable[[Path], Path]] = {module.NAME: module.main for module in MODULES}
 
 
 def main(wanted: list[str]) -> int:
