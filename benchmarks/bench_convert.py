@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measuring import Table, in_turn, peak_private_bytes, record, timed
@@ -59,7 +60,7 @@ def run(folder: Path, tensors: int = 128, rows: int = 4096, rounds: int = 5) -> 
         sums.append(sum(int(value.view(torch.int32).sum()) for value in load_file(target).values()))
     assert len(set(sums)) == 1
     peaks = {name: peak_private_bytes(call) for name, call in contestants.items()}
-    rows_ = in_turn({name: (lambda call=call: timed(call)) for name, call in contestants.items()}, rounds)
+    rows_ = in_turn({name: partial(timed, call) for name, call in contestants.items()}, rounds)
     sizes: dict[str, int | str] = {"file_bytes": source.stat().st_size, "tensors": tensors}
     with_peaks = tuple(replace(row, peak_bytes=peaks[row.contestant]) for row in rows_)
     return [Table("torch zip to safetensors", with_peaks, sizes)]

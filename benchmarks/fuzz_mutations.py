@@ -95,10 +95,10 @@ def _dcp(state: dict[str, Any]) -> tuple[bytes, bytes]:
     import tempfile
     from pathlib import Path
 
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
     with tempfile.TemporaryDirectory() as folder:
-        dcp.save(state, checkpoint_id=folder, no_dist=True)
+        save_distributed(state, checkpoint_id=folder, no_dist=True)
         return (Path(folder) / ".metadata").read_bytes(), (Path(folder) / "__0_0.distcp").read_bytes()
 
 

@@ -15,10 +15,11 @@ from benchmarks import (
     bench_load,
     bench_read,
     bench_save,
+    bench_scan,
     make_readme,
 )
 
-MODULES = (bench_inspect, bench_check_prefix, bench_read, bench_save, bench_load, bench_crc, bench_convert)
+MODULES = (bench_inspect, bench_check_prefix, bench_read, bench_save, bench_load, bench_crc, bench_convert, bench_scan)
 BENCHMARKS: dict[str, Callable[[Path], Path]] = {module.NAME: module.main for module in MODULES}
 
 

@@ -25,7 +25,10 @@ def reference() -> str:
     lines += ["`python -m intact` is the same command.", "", *_section(main, "intact")]
     lines += ["## Exit status", "", "| status | means |", "| --- | --- |"]
     lines += [f"| {status.value} | {meaning} |" for status, meaning in MEANING.items()]
-    for name, command in sorted(main.commands.items()):
+    context = click.Context(main)
+    for name in sorted(main.list_commands(context)):
+        command = main.get_command(context, name)
+        assert command is not None
         lines += ["", f"## intact {name}", "", *_section(command, f"intact {name}")]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -15,6 +15,7 @@ from intact.core.finding import Finding, Severity
 from intact.core.remark import Remark
 from intact.core.report import Report
 from intact.errors import IntactError
+from intact.harm import code_execution
 from intact.repairs.rewrite import Rewrite
 
 
@@ -61,8 +62,6 @@ def danger_of(error: IntactError) -> tuple[Finding, ...]:
     dangers = error.evidence.get("dangers")
     if not isinstance(dangers, dict) or not dangers:
         return ()
-    from intact.rules.safety.code_execution import code_execution
-
     return (code_execution([(name, position, "") for name, position in dangers.items()], whole=False),)
 
 

@@ -8,29 +8,36 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import click
 
 from intact import __version__
-from intact.cli.audit import audit
-from intact.cli.check import check
-from intact.cli.completion import VARIABLE, completion
-from intact.cli.convert import convert
-from intact.cli.env import env
-from intact.cli.explain import explain
-from intact.cli.guard import guard
-from intact.cli.inspect import inspect
+from intact.cli.completion import VARIABLE
 from intact.cli.output import aside
-from intact.cli.repair import repair
-from intact.cli.salvage import salvage
-from intact.cli.seal import seal
 from intact.cli.status import MEANING, Status
-from intact.cli.verify import verify
+
+VERBS = (
+    "inspect", "check", "repair", "convert", "salvage", "scan", "audit", "verify", "seal", "guard", "env", "explain",
+    "completion",
+)  # fmt: skip
+"""The commands, in the order of the help; each is in a module of its name, imported when it is asked for."""
 
 
 class Command(click.Group):
     """The group, with our own words for an interruption and output that no encoding can stop."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Returns the names of the commands."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Returns a command, None where there is none of that name."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"intact.cli.{cmd_name}"), cmd_name)
+        return command
 
     def main(
         self,
@@ -64,7 +71,3 @@ _EPILOG = "\b\nExit status:\n" + "\n".join(f"  {status.value:<4} {meaning}" for 
 @click.version_option(__version__, "-V", "--version", prog_name="intact", message="%(prog)s %(version)s")
 def main() -> None:
     """Save a PyTorch model and get the same model back, or be told exactly why not."""
-
-
-for command in (inspect, check, repair, convert, salvage, audit, verify, seal, guard, env, explain, completion):
-    main.add_command(command)

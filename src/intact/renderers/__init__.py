@@ -21,6 +21,9 @@ RENDERERS: Table[Renderer] = Table(
     {
         "text": "intact.renderers.text:render",
         "json": "intact.renderers.json:render",
+        "sarif": "intact.renderers.sarif:render",
+        "github": "intact.renderers.github:render",
+        "junit": "intact.renderers.junit:render",
     },
 )
 """Formats by the name that `--output-format` takes."""

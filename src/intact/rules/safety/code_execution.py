@@ -56,14 +56,12 @@ torch.save({**model.state_dict(), "args": argparse.Namespace(lr=0.1)}, path)  # 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from intact.containers.pickles import grade
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.wording import count, some
-
-CODE = "safety/code-execution"
+from intact.harm import CODE, code_execution
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
@@ -71,28 +69,6 @@ def detect(facts: Facts) -> Iterator[Finding]:
     found = [f for f in facts.original.foreign if grade(f.name, called=f.called) == "dangerous"]
     if found:
         yield code_execution([(f.name, f.position, f.place) for f in found])
-
-
-def code_execution(rows: Sequence[tuple[str, int, str]], *, whole: bool = True) -> Finding:
-    """Returns the finding for dangerous names.
-
-    Args:
-        rows: Name, byte position within its pickle, and the pickle ("" for the checkpoint's own).
-        whole: Whether the file could be read to its end.
-    """
-    _, position, place = rows[0]
-    names = some([row[0] for row in rows])
-    where = f", in {place}" if place else ""
-    return Finding(
-        CODE,
-        "error",
-        f"unpickling this file would run {count(len(rows), 'function')} known to do harm: {names} (byte {position:,}{where})",
-        (),
-        {"names": {name: {"position": position, "place": place} for name, position, place in rows}, "read_to_the_end": whole},
-        (),
-        "the file was made to run something when it is loaded, or holds an object that no checkpoint needs",
-        "do not load it with weights_only=False or pickle; intact read it and called nothing",
-    )
 
 
 RULE = Rule(CODE, detect, "observe", page=__doc__ or "", needs_model=False)

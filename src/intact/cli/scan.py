@@ -1,0 +1,111 @@
+"""`intact scan`: is there anything in these files that must not be unpickled?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intact.cli.output import aside, say
+from intact.cli.status import Status
+from intact.renderers.words import clean
+
+if TYPE_CHECKING:
+    from intact.scanning import Scanned
+
+_SHOWN = ("unsafe", "suspect", "damaged", "unreadable")
+_WORDS = {
+    "unsafe": "unsafe",
+    "suspect": "with names that are not known",
+    "damaged": "damaged",
+    "unreadable": "could not be looked at",
+    "clean": "clean",
+    "other": "no checkpoints",
+}
+
+
+@click.command(short_help="Look for files that must not be unpickled.")
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each file, as soon as it was looked at.")
+@click.option(
+    "--output-format", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True, help="How it is written."
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["unsafe", "suspect", "damaged"]),
+    default="unsafe",
+    show_default=True,
+    help="The mildest state that makes the exit status 1.",
+)
+@click.option("--jobs", type=click.IntRange(1, 256), help="Files looked at at a time; one for each core where not given.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the summary alone.")
+def scan(paths: tuple[str, ...], as_json: bool, output_format: str, fail_on: str, jobs: int | None, quiet: bool) -> None:
+    """Walk files and folders, and say which of them would run something if they were unpickled.
+
+    Every pickle of a file is looked at: members of archives, repeated and trailing ones, archives inside archives. Nothing is
+    run or imported, and no byte of a tensor is read. Exit status: 0 nothing found, 1 something found, 2 a path is not there.
+
+    \b
+    Examples:
+      intact scan models/
+      intact scan downloads/ --fail-on suspect --json
+      intact scan . --output-format sarif > intact.sarif
+    """
+    from intact.scanning import scan as scanned
+
+    chosen = "json" if as_json else output_format
+    counts: Counter[str] = Counter()
+    try:
+        rows = _watched(scanned(paths, processes=jobs), counts)
+        if chosen == "sarif":
+            from intact.renderers.sarif import sarif
+
+            say(sarif((row.path, finding) for row in rows for finding in row.findings))
+        else:
+            for row in rows:
+                _print(row, chosen, quiet)
+    except OSError as error:
+        aside(f"error: {clean(str(error.filename or ''))}: {error.strerror or error}")
+        sys.exit(Status.COULD_NOT_LOOK)
+    _sum_up(counts, chosen)
+    order = ("unsafe", "suspect", "damaged")
+    failing = sum(counts[state] for state in order[: order.index(fail_on) + 1])
+    sys.exit(Status.NOT_INTACT if failing else Status.FINE)
+
+
+def _print(row: Scanned, chosen: str, quiet: bool) -> None:
+    if chosen == "json":
+        from intact.core.plain import json_text
+
+        say(json_text(row.to_dict()))
+    elif row.state in _SHOWN and not quiet:
+        for finding in row.findings:
+            code = f"{finding['code']}: " if finding["code"] else ""
+            say(f"{clean(row.path)}: {row.state}\n  {code}{clean(finding['headline'])}")
+
+
+def _watched(rows: Iterable[Scanned], counts: Counter[str]) -> Iterator[Scanned]:
+    """Counts what comes by, and shows on a terminal how many there were."""
+    shown = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    total = 0
+    for row in rows:
+        counts[row.state] += 1
+        total += 1
+        if shown and total % 256 == 0:
+            sys.stderr.write(f"\r{total:,} files, {counts['unsafe']:,} unsafe")
+            sys.stderr.flush()
+        yield row
+    if shown and total >= 256:
+        sys.stderr.write("\r\x1b[K")
+
+
+def _sum_up(counts: Counter[str], chosen: str) -> None:
+    total = sum(counts.values())
+    parts = ", ".join(f"{counts[state]:,} {words}" for state, words in _WORDS.items() if counts[state])
+    text = f"{total:,} {'file' if total == 1 else 'files'}: {parts or 'nothing to look at'}"
+    summary: Any = say if chosen == "text" else aside
+    summary(text)
