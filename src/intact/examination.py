@@ -14,10 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intact.claimed_digests import CHEAP_BYTES, claims_of, findings_of_claims
 from intact.containers import open_container
 from intact.core.collecting import collector_paused
 from intact.core.container import Container
-from intact.core.description import Description, Source
+from intact.core.description import Description, Integrity, Source
 from intact.core.dtype import dtype_named
 from intact.core.finding import Finding
 from intact.core.plan import Plan
@@ -115,6 +116,8 @@ def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None
     facts = facts_of(container, found, model, at)
     diagnosis = diagnose(facts, RULES)
     held = _held_against_digests(container)
+    if values and container.source.size_bytes <= CHEAP_BYTES:
+        held = _held_against_claims(held)
     if values and not held.sealed:
         held = replace(held, findings=(*held.findings, *torn(container)))
     report = _report(container, facts, diagnosis, model, held)
@@ -134,7 +137,7 @@ def verified_report(path: PathLike, expect: str | None = None) -> Report:
             raise
         return _unreadable(path, None, error)
     try:
-        held = _held_against_digests(container)
+        held = _held_against_claims(_held_against_digests(container))
         pinned = held_against(held.source, expect) if expect is not None else ()
         unverified = () if held.sealed or held.findings or expect is not None else (unsealed(held.source),)
         findings = (*notes_of(container), *held.findings, *pinned, *unverified)
@@ -168,6 +171,21 @@ def _held_against_digests(container: Container) -> _Held:
         return _Held(container.source, (finding,), True)
     damage = findings_of(verified, container.source, getattr(container, "aliases", {}).items())
     return _Held(checked(container.source, verified), tuple(damage), verified.sealed)
+
+
+def _held_against_claims(held: _Held) -> _Held:
+    """Adds what came of digests in the names of the files, or beside them."""
+    claims = claims_of(held.source)
+    if not claims:
+        return held
+    try:
+        findings, right, read_bytes = findings_of_claims(claims)
+    except OSError:
+        return held
+    source, sealed = held.source, held.sealed
+    if not sealed and len(right) == len(source.files) and all(c.algorithm == "sha256" for c in claims if c.file in right):
+        source, sealed = replace(source, integrity=Integrity("sha256", read_bytes)), True
+    return _Held(source, (*held.findings, *findings), sealed)
 
 
 def facts_of(container: Container, found: Description, model: torch.nn.Module | None, at: str | None) -> Facts:

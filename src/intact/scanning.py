@@ -121,11 +121,8 @@ def _by_processes(files: Iterator[str], workers: int) -> Iterator[Scanned]:
 
 
 def _deaf() -> None:
-    """Leaves Ctrl-C to the process that started this one, and does without the collector: nothing here is in a circle."""
-    import gc
+    """Leaves Ctrl-C to the process that started this one."""
     import signal
-
-    gc.disable()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
