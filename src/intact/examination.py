@@ -33,6 +33,7 @@ from intact.outlook import danger_of, finding_of, notes_of
 from intact.pinning import held_against
 from intact.remains.doubts import torn
 from intact.rules import RULES
+from intact.statistics_survey import surveyed
 from intact.verification import checked, findings_of, unsealed, unusable, verify_beside, verify_container
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None
             raise
         return Examination(_unreadable(path, model, error))
     facts = facts_of(container, found, model, at)
+    if values:
+        facts = replace(facts, values=lru_cache(maxsize=1)(lambda: surveyed(container)))
     diagnosis = diagnose(facts, RULES)
     held = _held_against_digests(container)
     if values and container.source.size_bytes <= CHEAP_BYTES:

@@ -15,6 +15,7 @@ from intact.core.plan import Plan, Step
 from intact.repairs import STEPS, plan_from_dict, step_from_dict
 from intact.repairs.by_name import ByName
 from intact.repairs.cast import Cast
+from intact.repairs.dequantize import Dequantize
 from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
 from intact.repairs.in_part import InPart
@@ -71,12 +72,18 @@ def steps(draw: st.DrawFn, state: dict[str, torch.Tensor]) -> Step:
         "fill": Fill((("counter", "int64", ()), ("zeros", dtype, shape))),
         "keep": Keep(tuple((key, dtype, shape) for key in some)),
         "resize": Resize(tuple((key, shape) for key in some)),
+        "dequantize": Dequantize(tuple((key, keys[0], "rows", "float32") for key in some if _has_rows(state, key, keys[0]))),
         "drop": Drop(some),
         "rewrite": Rewrite("torch-tar"),
         "by-name": ByName("optimizer", tuple((key, f"moved.{key}") for key in some), some, draw(st.sampled_from([(), some]))),
         "in-part": InPart(keys[0].partition(".")[0], Drop(tuple(key.partition(".")[2] for key in some))),
     }
     return options[kind]
+
+
+def _has_rows(state: dict[str, torch.Tensor], key: str, scales: str) -> bool:
+    """Whether one tensor can be the scales of another's rows."""
+    return key != scales and state[key].dim() > 0 and state[scales].shape == state[key].shape[:1]
 
 
 def _target(state: dict[str, torch.Tensor], step: Step) -> dict[str, torch.Tensor]:

@@ -26,10 +26,12 @@ class Streams:
 
     Args:
         container: Open as long as bytes are taken.
+        giving_back: Whether pages that were read are given back; not while several threads read.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: Container, *, giving_back: bool = True) -> None:
         self._container = container
+        self._giving_back = giving_back
         self._read_bytes = 0
 
     def content(self, record: TensorRecord) -> memoryview:
@@ -58,7 +60,7 @@ class Streams:
         """Gives back the pages that were read so far, when they are many."""
         self._read_bytes += size_bytes
         forget = getattr(self._container, "forget", None)
-        if self._read_bytes > GIVEN_BACK_BYTES and forget is not None:
+        if self._giving_back and self._read_bytes > GIVEN_BACK_BYTES and forget is not None:
             forget()
             self._read_bytes = size_bytes
 

@@ -10,6 +10,7 @@ from intact.core.description import Description
 from intact.core.difference import Difference
 from intact.core.finding import Finding
 from intact.core.inventory import Inventory
+from intact.core.statistics import Statistics
 from intact.core.training import TrainingFacts
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ def _unequal(first: str, second: str) -> bool:  # noqa: ARG001 - the shape of Sa
     return False
 
 
+def _unread() -> Mapping[str, Statistics]:
+    return {}
+
+
 def _unmoved(found: Description) -> Migration | None:  # noqa: ARG001 - the shape of Migrate
     return None
 
@@ -123,6 +128,7 @@ class Facts:
         same_values: Whether the model already holds what a cast of the file's values would give.
         same_bytes: Whether two tensors of the file are equal, bit for bit.
         migrate: What the model's own loading code makes of a description.
+        values: Figures of every tensor of the file; empty where its values were not to be looked at.
         has_model: Whether a model was given at all; without one nothing is expected.
         environments: The recorded environment and this one, where the checkpoint keeps a record of it.
         inventory: What stands on a live model that is about to be saved; None where no model is audited.
@@ -140,6 +146,7 @@ class Facts:
     same_values: SameValues = field(default=_incomparable)
     same_bytes: SameBytes = field(default=_unequal)
     migrate: Migrate = field(default=_unmoved)
+    values: Callable[[], Mapping[str, Statistics]] = field(default=_unread)
     has_model: bool = True
     environments: tuple[Environment, Environment] | None = None
     inventory: Inventory | None = None

@@ -131,6 +131,11 @@ def _drop(data: Data) -> str:
     return f"leave out {count(len(keys), 'tensor')}: {_some(keys)}{why}"
 
 
+def _dequantize(data: Data) -> str:
+    keys = [row["key"] for row in data["tensors"]]
+    return f"multiply the codes of {count(len(keys), 'tensor')} by their scales: {_some(keys)}"
+
+
 def _rewrite(data: Data) -> str:
     return f"read the {container_text(str(data['container']))} without torch; tensors stay as they are"
 
@@ -165,6 +170,7 @@ _WORDS: Mapping[str, Callable[[Data], str]] = {
     "fill": _fill,
     "keep": _keep,
     "resize": _resize,
+    "dequantize": _dequantize,
     "drop": _drop,
     "rewrite": _rewrite,
     "by-name": _by_name,

@@ -42,6 +42,7 @@ STEPS: Table[StepKind] = Table(
         "fill": "intact.repairs.fill:Fill",
         "keep": "intact.repairs.keep:Keep",
         "resize": "intact.repairs.resize:Resize",
+        "dequantize": "intact.repairs.dequantize:Dequantize",
         "drop": "intact.repairs.drop:Drop",
         "rewrite": "intact.repairs.rewrite:Rewrite",
         "by-name": "intact.repairs.by_name:ByName",

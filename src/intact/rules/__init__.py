@@ -11,6 +11,7 @@ from importlib import import_module
 
 from intact.core.rule import Rule
 from intact.rules.arch import (
+    adapter_only,
     ambiguous_order,
     class_differs,
     custom_loader,
@@ -24,6 +25,7 @@ from intact.rules.arch import (
     nested_state,
     non_persistent_buffer,
     parametrization,
+    quantized,
     renamed_key,
     reshaped,
     resized_head,
@@ -48,7 +50,8 @@ from intact.rules.behaviour import (
     not_probed,
     output_differs,
 )
-from intact.rules.dtype import complex_to_real, int_float, narrowing, overflow, underflow, widening
+from intact.rules.dtype import complex_to_real, fp8_without_scale, int_float, mixed, narrowing, overflow, underflow, widening
+from intact.rules.file import incomplete_save
 from intact.rules.safety import code_execution, unknown_global
 from intact.rules.state import (
     aliased_snapshots,
@@ -67,7 +70,7 @@ from intact.rules.state import (
     step_mismatch,
     training_mode,
 )
-from intact.rules.value import nan, never_loaded
+from intact.rules.value import all_zero, inf, nan, negative_variance, never_loaded, untrained_statistics
 from intact.rules.version import (
     device_unavailable,
     legacy_format,
@@ -80,17 +83,20 @@ from intact.rules.version import (
 
 RULES: tuple[Rule, ...] = (
     empty_state.RULE,
+    adapter_only.RULE,
     whole_model_pickle.RULE,
     nested_state.RULE,
     custom_loader.RULE,
     key_prefix.RULE,
     parametrization.RULE,
+    quantized.RULE,
     renamed_key.RULE,
     tied_weights.RULE,
     legacy_format.RULE,
     lazy_uninitialized.RULE,
     non_persistent_buffer.RULE,
     ema_present.RULE,
+    incomplete_save.RULE,
     class_differs.RULE,
     ambiguous_order.RULE,
     layer_count.RULE,
@@ -117,6 +123,13 @@ RULES: tuple[Rule, ...] = (
     missing_class.RULE,
     weights_only_refused.RULE,
     device_unavailable.RULE,
+    nan.OBSERVE,
+    inf.RULE,
+    negative_variance.RULE,
+    untrained_statistics.RULE,
+    all_zero.RULE,
+    mixed.RULE,
+    fp8_without_scale.RULE,
     needs_newer_torch.OBSERVE,
     torch_differs.RULE,
     library_differs.RULE,
@@ -169,7 +182,6 @@ READER_PAGES: Mapping[str, str] = {
         "file/empty",
         "file/exported-program",
         "file/foreign-format",
-        "file/incomplete-save",
         "file/index-mismatch",
         "file/lfs-pointer",
         "file/missing-shard",

@@ -10,6 +10,7 @@ from intact.renderers.plan import in_the_way, not_allowed, step_text, verdict_af
 from intact.repairs import STEPS
 from intact.repairs.by_name import ByName
 from intact.repairs.cast import Cast
+from intact.repairs.dequantize import Dequantize
 from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
 from intact.repairs.in_part import InPart
@@ -51,6 +52,7 @@ SAID: list[tuple[Step, str]] = [
     (Fill((("n", "int64", ()),)), "add 1 tensor of 0: `n`"),
     (Keep((("w", "float32", (2,)),)), "keep the model's own values of 1 tensor: `w`"),
     (Resize((("w", (4, 2)),)), "copy what fits of `w` into [4, 2], the rest stays as the model has it"),
+    (Dequantize((("w", "w.SCB", "rows", "float32"),)), "multiply the codes of 1 tensor by their scales: `w`"),
     (Drop(("w", "v")), "leave out 2 tensors: `w` and 1 more"),
     (Drop(("w",), lossless=True), "leave out 1 tensor: `w`, which the model has no use for"),
     (Rewrite("torch-tar"), "read the torch tar archive from before 0.1.11 without torch; tensors stay as they are"),
@@ -73,7 +75,7 @@ def test_every_kind_of_step_has_words() -> None:
 
 def test_a_step_of_a_plugin_goes_by_its_name() -> None:
     """Nobody here knows what it does, and it is still part of the plan."""
-    assert step_text({"kind": "dequantize", "keys": ["a", "b"]}) == "dequantize: 2 tensors"
+    assert step_text({"kind": "decompress", "keys": ["a", "b"]}) == "decompress: 2 tensors"
     assert step_text({"kind": "noop\x1b"}) == "noop\\x1b"
 
 

@@ -54,7 +54,7 @@ from collections.abc import Iterator
 
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.wording import count
+from intact.core.wording import count, some
 from intact.losses import graded, loss
 
 CODE = "value/nan"
@@ -78,4 +78,22 @@ def detect(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def observe(facts: Facts) -> Iterator[Finding]:
+    """Yields tensors of a file that hold values that are no numbers."""
+    mine = {key: row.nan for key, row in facts.values().items() if row.nan}
+    if mine:
+        total = sum(mine.values())
+        be = "is" if total == 1 else "are"
+        yield Finding(
+            CODE,
+            "warning",
+            f"{count(total, 'value')} of {count(len(mine), 'tensor')} {be} nan: {some(list(mine))}",
+            tuple(mine),
+            {"nan": mine},
+            cause="training diverged before the file was saved, or a value overflowed",
+            help="take the checkpoint before this one; whatever passes through these weights becomes nan",
+        )
+
+
 AUDIT = Rule(CODE, detect, "audit", page=__doc__ or "")
+OBSERVE = Rule(CODE, observe, "observe", page=__doc__ or "", needs_model=False)

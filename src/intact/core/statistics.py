@@ -1,0 +1,39 @@
+"""What the values of one tensor are like, in figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Figures of one tensor.
+
+    Attributes:
+        elements: How many there are.
+        nan: How many are no number.
+        positive_inf: How many are infinite and positive.
+        negative_inf: How many are infinite and negative.
+        zeros: How many are zero, of either sign.
+        denormal: How many are smaller than the smallest normal number of their dtype, and not zero.
+        minimum: Of the finite ones; NaN where there are none.
+        maximum: Of the finite ones; NaN where there are none.
+        mean: Of the finite ones.
+        std: Standard deviation of the finite ones.
+    """
+
+    elements: int
+    nan: int = 0
+    positive_inf: int = 0
+    negative_inf: int = 0
+    zeros: int = 0
+    denormal: int = 0
+    minimum: float = float("nan")
+    maximum: float = float("nan")
+    mean: float = float("nan")
+    std: float = float("nan")
+
+    @property
+    def finite(self) -> int:
+        """How many are finite."""
+        return self.elements - self.nan - self.positive_inf - self.negative_inf
