@@ -127,7 +127,12 @@ def load(
 
 
 def load_into(
-    model: torch.nn.Module | Mapping[str, Any], path: Path, *, allow: Iterable[str] = (), at: str | None = None
+    model: torch.nn.Module | Mapping[str, Any],
+    path: Path,
+    *,
+    allow: Iterable[str] = (),
+    at: str | None = None,
+    plan: Path | None = None,
 ) -> Report:
     """Loads a checkpoint into a model, or training state into all its objects, all or nothing, and reads back.
 
@@ -138,6 +143,7 @@ def load_into(
         path: File, folder or index file of any container.
         allow: Codes of lossy repairs that are meant (`arch/resized-head`).
         at: Place in the file that holds the weights, where several fit.
+        plan: A plan file of `intact check --save-plan`, followed in place of the plan that would be made.
 
     Returns:
         The report of `check`.
@@ -152,11 +158,14 @@ def load_into(
         _refuse_place(at)
         return load_training(model, path, _known(allow))
     from intact.examination import build, examine
+    from intact.plan_files import by_plan
     from intact.planning import refuse_unless_allowed
     from intact.rehearsal import fill, rehearsed
 
     examination = examine(path, build(model), at)
     try:
+        if plan is not None:
+            examination = by_plan(examination, plan)
         diagnosis = refuse_unless_allowed(examination.report, examination.diagnosis, _known(allow))
         fill(examination, diagnosis, model)
         return rehearsed(examination, model, filled=True)
@@ -305,6 +314,7 @@ def repair(
     at: str | None = None,
     format: Literal["safetensors", "torch"] | None = None,  # noqa: A002 - the word of the command
     overwrite: bool = False,
+    plan: Path | None = None,
 ) -> Report:
     """Writes a corrected copy of a checkpoint that the model loads as it is; the original is not touched.
 
@@ -316,6 +326,7 @@ def repair(
         at: Place in the file that holds the weights, where several fit.
         format: `safetensors` or `torch`; by the ending of `output` where not given.
         overwrite: Whether an existing `output` may be replaced.
+        plan: A plan file of `intact check --save-plan`, followed in place of the plan that would be made.
 
     Returns:
         The report on the new file, read back.
@@ -324,12 +335,15 @@ def repair(
         LoadRefused: Something would be lost that was not allowed, or there is no plan.
     """
     from intact.examination import build, examine
+    from intact.plan_files import by_plan
     from intact.planning import planned_values, refuse_unless_allowed
     from intact.writing import write_checkpoint
 
     module = build(model)
     examination = examine(path, module, at)
     try:
+        if plan is not None:
+            examination = by_plan(examination, plan)
         diagnosis = refuse_unless_allowed(examination.report, examination.diagnosis, _known(allow))
         values = planned_values(examination.open_container, diagnosis, module)
         write_checkpoint(output, values, source=path, format=format, overwrite=overwrite)

@@ -23,6 +23,8 @@ from intact.core.report import VERDICTS, Report
     show_default=True,
     help="The mildest verdict for which the exit status is 1.",
 )
+@click.option("--save-plan", metavar="PLAN", type=click.Path(), help="Write the plan as a file, to be read, edited and applied.")
+@click.option("--exact", is_flag=True, help="Bind the saved plan to this one checkpoint, by the digest of its file.")
 @output_options
 def check(
     output: Output,
@@ -32,6 +34,8 @@ def check(
     at: str | None,
     allow: Sequence[str],
     fail_on: str,
+    save_plan: str | None,
+    exact: bool,
 ) -> int:
     """Say whether a checkpoint is whole and, with --model, whether it fits the model; if not, why.
 
@@ -44,11 +48,17 @@ def check(
       intact check model.pth --model net.py:Net --model-args '{"width": 64}'
       intact check run.ckpt --model mypackage.models:build --at ema
       intact check model.pth --model net.py:Net --fail-on lossy --json
+      intact check model.pth --model net.py:Net --save-plan plan.json
     """
     from intact import api
 
     report = api.check(file, factory_of(model, model_args), at=at)
     output.report(report)
+    if save_plan is not None:
+        from intact.plan_files import save_plan as write_plan
+
+        write_plan(report, save_plan, exact=exact)
+        aside(f"written: {save_plan}, {len(report.plan.steps)} steps; intact repair FILE -o NEW --model … --plan {save_plan}")
     return _status(report, allow, fail_on)
 
 

@@ -26,6 +26,7 @@ from intact.renderers.words import clean
     type=click.Choice(["safetensors", "torch"]),
     help="Format of OUT; by its ending where not given: .safetensors, or torch for any other.",
 )
+@click.option("--plan", metavar="PLAN", type=click.Path(), help="Follow this plan file of `intact check --save-plan`.")
 @click.option("--dry-run", is_flag=True, help="Print the report and the plan, and write nothing.")
 @click.option("--force", is_flag=True, help="Replace OUT where it exists; never the original.")
 @output_options
@@ -38,6 +39,7 @@ def repair(
     at: str | None,
     allow: Sequence[str],
     written_as: Literal["safetensors", "torch"] | None,
+    plan: str | None,
     dry_run: bool,
     force: bool,
 ) -> int:
@@ -51,6 +53,7 @@ def repair(
       intact repair model.pth -o fixed.pth --model net.py:Net
       intact repair run.ckpt -o weights.safetensors --model net.py:Net --dry-run
       intact repair model.pth -o fixed.pth --model net.py:Net --allow arch/resized-head
+      intact repair model.pth -o fixed.pth --model net.py:Net --plan plan.json
     """
     from intact import api
 
@@ -61,7 +64,7 @@ def repair(
         return _outlook(output, api.check(file, factory, at=at), target, allow)
     before = _mark(target)
     try:
-        report = api.repair(file, target, factory, allow=allow, at=at, format=written_as, overwrite=force)
+        report = api.repair(file, target, factory, allow=allow, at=at, format=written_as, overwrite=force, plan=plan)
     except KeyboardInterrupt:
         if _mark(target) == before:
             raise
