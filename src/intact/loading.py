@@ -235,7 +235,13 @@ def _load(
     given: OrderedDict[str, Any] = OrderedDict({**own, **{key: value for key, value in values.items() if key not in within}})
     if hasattr(state, "_metadata"):
         object.__setattr__(given, "_metadata", state._metadata)
-    model.load_state_dict(given, **({"strict": False} if accepts(model.load_state_dict, "strict") else {}))
+    import torch
+
+    result = model.load_state_dict(given, **({"strict": False} if accepts(model.load_state_dict, "strict") else {}))
+    left_out = {key: given[key] for key in getattr(result, "missing_keys", ()) if key in given}
+    if left_out and type(model).load_state_dict is not torch.nn.Module.load_state_dict:
+        # The class dropped keys that it was given, as code for other files does; torch's own loading takes them.
+        torch.nn.Module.load_state_dict(model, left_out, strict=False)
 
 
 def _own_memory(model: torch.nn.Module, foreign: set[int]) -> None:

@@ -118,6 +118,7 @@ RULES: tuple[Rule, ...] = (
     missing_key.RULE,
     unexpected_key.RULE,
     ema_present.OBSERVE,
+    custom_loader.OBSERVE,
     code_execution.RULE,
     unknown_global.RULE,
     missing_class.RULE,

@@ -64,7 +64,7 @@ from collections.abc import Iterator
 
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.core.wording import count, example
+from intact.core.wording import count, example, some
 from intact.losses import graded, loss, sizes
 from intact.repairs.keep import Keep
 from intact.repairs.rename import Rename
@@ -125,5 +125,23 @@ def survive(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def observe(facts: Facts) -> Iterator[Finding]:
+    """Yields keys that the model's own `load_state_dict` does not take although it is given them."""
+    migration = facts.migrate(facts.found) if facts.has_model and not facts.differences else None
+    skipped = [key for key in migration.missing if key in facts.found.tensors] if migration is not None else []
+    if skipped:
+        yield Finding(
+            CODE,
+            "warning",
+            f"the model's own loading code leaves out {count(len(skipped), 'key')} that the file has: {some(skipped)}; with "
+            "torch they keep fresh values",
+            tuple(skipped),
+            {"skipped": skipped[:1000]},
+            cause="the class overrides `load_state_dict` and drops keys before it calls torch's, which was meant for other files",
+            help="intact.load_into gives these keys to torch's own loading code afterwards, and reads them back",
+        )
+
+
 RULE = Rule(CODE, detect, page=__doc__ or "")
+OBSERVE = Rule(CODE, observe, "observe", page=__doc__ or "")
 AUDIT = Rule(CODE, survive, "audit", page=__doc__ or "")
