@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from intact.converting import Converted
+    from intact.differing import Diff
     from intact.salvaging import Salvage
 
     Model = torch.nn.Module | Callable[[], torch.nn.Module]
@@ -385,6 +386,25 @@ def convert(
     from intact.converting import convert_checkpoint
 
     return convert_checkpoint(path, output, at=at, format=format, max_shard_bytes=max_shard_bytes, overwrite=overwrite)
+
+
+def diff(first: Path, second: Path, *, values: bool = True) -> Diff:
+    """Returns how two checkpoints differ: keys, shapes, dtypes, values and other entries; nothing is changed.
+
+    Args:
+        first: File, folder or index of any container.
+        second: The other one; neither container nor dtype nor names need be those of the first.
+        values: Whether values are compared too, one tensor at a time.
+
+    Returns:
+        `.same_weights`, `.added`, `.removed`, `.renamed`, `.reshaped`, `.tensors`, `.changed` (what moved most first).
+
+    Raises:
+        CannotRead: One of them is no checkpoint that can be read.
+    """
+    from intact.differing import diff_checkpoints
+
+    return diff_checkpoints(first, second, values=values)
 
 
 def salvage(path: Path) -> Salvage:

@@ -19,7 +19,7 @@ from intact.cli.output import aside
 from intact.cli.status import MEANING, Status
 
 VERBS = (
-    "inspect", "check", "repair", "convert", "salvage", "scan", "audit", "verify", "seal", "guard", "env", "explain",
+    "inspect", "check", "repair", "convert", "salvage", "diff", "scan", "audit", "verify", "seal", "guard", "env", "explain",
     "completion",
 )  # fmt: skip
 """The commands, in the order of the help; each is in a module of its name, imported when it is asked for."""
