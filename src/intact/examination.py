@@ -123,7 +123,7 @@ def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None
         held = _held_against_claims(held)
     if values and not held.sealed:
         held = replace(held, findings=(*held.findings, *torn(container)))
-    report = _report(container, facts, diagnosis, model, held)
+    report = replace(_report(container, facts, diagnosis, model, held), values=facts.values())
     return Examination(report, container, diagnosis, held.sealed and not held.findings)
 
 

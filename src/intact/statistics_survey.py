@@ -124,7 +124,7 @@ class _Total:
         self._sum += float(wide.sum())
         with np.errstate(over="ignore"):
             square = float(np.dot(wide, wide))
-        self._squares += square if math.isfinite(square) else float(np.square(wide.astype(np.float64)).sum())
+            self._squares += square if math.isfinite(square) else float(np.square(wide.astype(np.float64)).sum())
 
     def _finite_of(self, values: NDArray[Any]) -> NDArray[Any]:
         import numpy as np

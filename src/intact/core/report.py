@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from intact.core.description import Description, Source
 from intact.core.finding import Finding
 from intact.core.plain import json_text
 from intact.core.plan import Plan
+from intact.core.statistics import Statistics
 
 SCHEMA = 1
 VERSION = "0.1.0"
@@ -64,6 +65,7 @@ class Report:
         found: What the container holds.
         expected: What the model wants; None where none was given.
         saved: Whether it tells of a save that was just made, and not of a load that could be.
+        values: Figures of the tensors of the file, where its values were looked at.
     """
 
     source: Source
@@ -75,6 +77,7 @@ class Report:
     found: Description = field(default_factory=Description)
     expected: Description | None = None
     saved: bool = False
+    values: Mapping[str, Statistics] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

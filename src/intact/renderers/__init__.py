@@ -21,6 +21,7 @@ RENDERERS: Table[Renderer] = Table(
     {
         "text": "intact.renderers.text:render",
         "json": "intact.renderers.json:render",
+        "html": "intact.renderers.html:render",
         "sarif": "intact.renderers.sarif:render",
         "github": "intact.renderers.github:render",
         "junit": "intact.renderers.junit:render",

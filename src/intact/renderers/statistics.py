@@ -1,0 +1,68 @@
+"""The figures of every tensor as a table: how many values are special, and how the others are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from intact.core.description import Description
+from intact.core.statistics import Statistics
+from intact.renderers.layout import Row, drawn
+from intact.renderers.words import cells, name, padded
+
+_HEADS = ("", "minimum", "maximum", "mean", "std", "zeros", "")
+
+
+def render(found: Description, values: Mapping[str, Statistics], *, width: int | None = None, color: bool = False) -> str:
+    """Returns the table.
+
+    Args:
+        found: The tensors, in order.
+        values: Their figures.
+        width: Columns of the terminal; None for lines of any length.
+        color: Whether to use escape sequences for colours.
+    """
+    return drawn(_rows(found, values), width, color)
+
+
+def to_dict(row: Statistics) -> dict[str, float | int | None]:
+    """Returns the figures of one tensor as plain data; what is no number is None."""
+    figures = {field: getattr(row, field) for field in ("minimum", "maximum", "mean", "std")}
+    counts = {field: getattr(row, field) for field in ("elements", "nan", "positive_inf", "negative_inf", "zeros", "denormal")}
+    return {**counts, **{field: value if value == value else None for field, value in figures.items()}}
+
+
+def _rows(found: Description, values: Mapping[str, Statistics]) -> Iterator[Row]:
+    table = [_cells(key, values[key]) for key in found.tensors if key in values]
+    if not table:
+        yield Row("no values to look at", "  ", 2)
+        return
+    widths = [max(cells(row[place]) for row in (_HEADS, *table)) for place in range(len(_HEADS))]
+    yield Row("  " + "  ".join(padded(head, size) for head, size in zip(_HEADS, widths, strict=True)), whole=True, style="dim")
+    for row in table:
+        special = row[-1]
+        text = "  ".join(padded(cell, size) for cell, size in zip(row[1:], widths[1:], strict=True))
+        yield Row(
+            text.rstrip(),
+            f"  {padded(row[0], widths[0])}  ",
+            whole=True,
+            style="red" if "nan" in special or "inf" in special else "",
+        )
+    left = len(found.tensors) - len(table)
+    if left:
+        yield Row(f"and {left:,} of other layouts", "  ", 2, "dim")
+
+
+def _cells(key: str, row: Statistics) -> tuple[str, ...]:
+    figures = tuple(f"{value:.4g}" if value == value else "-" for value in (row.minimum, row.maximum, row.mean, row.std))
+    zeros = f"{row.zeros / row.elements:.1%}" if row.zeros and row.elements else "-"
+    special = [
+        f"{number:,} {what}"
+        for number, what in (
+            (row.nan, "nan"),
+            (row.positive_inf, "inf"),
+            (row.negative_inf, "-inf"),
+            (row.denormal, "denormal"),
+        )
+        if number
+    ]
+    return (name(key), *figures, zeros, ", ".join(special))
