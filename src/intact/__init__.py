@@ -19,11 +19,11 @@ if TYPE_CHECKING:
         load_program,
         read,
         repair,
-        salvage,
         save,
         seal,
         verify,
     )
+    from intact.api_files import convert, diff, salvage
     from intact.core.container import Foreign
     from intact.core.finding import Finding
     from intact.core.plan import Plan
@@ -65,8 +65,8 @@ _HOME = {
     "TooLarge": "intact.errors",
     "audit": "intact.api",
     "check": "intact.api",
-    "convert": "intact.api",
-    "diff": "intact.api",
+    "convert": "intact.api_files",
+    "diff": "intact.api_files",
     "explain": "intact.api",
     "guard": "intact.guarding",
     "inspect": "intact.api",
@@ -77,7 +77,7 @@ _HOME = {
     "recorded": "intact.model.making.recording",
     "register": "intact.model.making.trust",
     "repair": "intact.api",
-    "salvage": "intact.api",
+    "salvage": "intact.api_files",
     "rng": "intact.model.rng",
     "save": "intact.api",
     "seal": "intact.api",

@@ -121,8 +121,9 @@ class _Total:
             small = int(np.count_nonzero(np.abs(values) < self._smallest))
             self._denormal += small - (len(values) - int(np.count_nonzero(values)))
         wide = values if values.dtype.kind == "f" else values.astype(np.float64)
-        self._sum += float(wide.sum())
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float(wide.sum())
+            self._sum += total if math.isfinite(total) else float(wide.sum(dtype=np.float64))
             square = float(np.dot(wide, wide))
             self._squares += square if math.isfinite(square) else float(np.square(wide.astype(np.float64)).sum())
 
@@ -141,6 +142,7 @@ class _Total:
         if not finite:
             return Statistics(self._count, self._nan, self._positive, self._negative, self._zeros)
         mean = self._sum / finite
+        variance = self._squares / finite - mean * mean
         return Statistics(
             self._count,
             self._nan,
@@ -151,5 +153,5 @@ class _Total:
             self._minimum,
             self._maximum,
             mean,
-            math.sqrt(max(0.0, self._squares / finite - mean * mean)),
+            math.sqrt(max(0.0, variance)) if math.isfinite(variance) else math.inf,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ def loaded(path: Path) -> Iterator[ModuleType]:
         yield case
     finally:
         sys.modules.pop(path.stem, None)
+        logging.disable(logging.NOTSET)  # some cases silence what torch logs while they save
 
 
 def shortfalls(case: ModuleType, folder: Path) -> list[str]:

@@ -67,11 +67,11 @@ def convert(
       intact convert step-5000/ model.pth
       intact convert big.bin model.safetensors --max-shard-size 5GB
     """
-    from intact import api
+    from intact import api_files
 
     if os.path.lexists(output_path) and not force:
         raise IntactError("the output exists already", path=output_path, help="name another file, or replace it with --force")
-    made = api.convert(file, output_path, at=at, format=written_as, max_shard_bytes=max_shard_size, overwrite=force)
+    made = api_files.convert(file, output_path, at=at, format=written_as, max_shard_bytes=max_shard_size, overwrite=force)
     if output.format == "json":
         output.data(made.to_dict())
     elif not output.quiet:

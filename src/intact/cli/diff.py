@@ -28,10 +28,10 @@ def diff(output: Output, first: str, second: str, no_values: bool, everything: b
       intact diff run/step-100.ckpt run/step-200.ckpt --all
       intact diff base/ tuned/ --json
     """
-    from intact import api
+    from intact import api_files
     from intact.renderers.diff import render, verdict
 
-    found = api.diff(first, second, values=not no_values)
+    found = api_files.diff(first, second, values=not no_values)
     if output.format == "json":
         output.data(found.to_dict())
     elif output.quiet:

@@ -61,7 +61,9 @@ from collections.abc import Iterator
 from intact.containers.pickles import grade
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
-from intact.harm import CODE, code_execution
+from intact.harm import code_execution
+
+CODE = "safety/code-execution"
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
