@@ -7,6 +7,7 @@ to each of them and not by what all of them share.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 SURE = 85
@@ -37,10 +38,11 @@ def resembling(found: Sequence[str], expected: Sequence[str]) -> tuple[list[int]
     from rapidfuzz import fuzz, process
 
     ours, theirs = _told_apart(found), _told_apart(expected)
+    own, other_own = _own_words(ours), _own_words(theirs)
     scores = process.cdist(ours, theirs, scorer=fuzz.ratio).tolist()
     for row, mine in zip(scores, ours, strict=True):
         for place, other in enumerate(theirs):
-            if _share_meaning(mine, other):
+            if _share_meaning(mine, other) or _share_meaning(own[mine], other_own[other]):
                 row[place] = max(row[place], 100.0 if mine and other else 0.0)
     pairs: dict[int, int] = {}
     sure = True
@@ -65,6 +67,12 @@ def _told_apart(names: Sequence[str]) -> list[str]:
     words = [_WORD.findall(name) for name in names]
     shared = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
     return [" ".join(word.lower() for word in row if word not in shared) for row in words]
+
+
+def _own_words(names: Sequence[str]) -> dict[str, str]:
+    """Returns for each name the words that no other has, as `attention.key` beside `output.dense` is about `key`."""
+    counted = Counter(word for name in names for word in set(name.split()))
+    return {name: " ".join(word for word in name.split() if counted[word] == 1) for name in names}
 
 
 def _share_meaning(mine: str, other: str) -> bool:
