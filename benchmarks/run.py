@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    bench_align,
     bench_check_prefix,
     bench_convert,
     bench_crc,
@@ -19,7 +20,17 @@ from benchmarks import (
     make_readme,
 )
 
-MODULES = (bench_inspect, bench_check_prefix, bench_read, bench_save, bench_load, bench_crc, bench_convert, bench_scan)
+MODULES = (
+    bench_inspect,
+    bench_check_prefix,
+    bench_read,
+    bench_save,
+    bench_load,
+    bench_crc,
+    bench_convert,
+    bench_scan,
+    bench_align,
+)
 BENCHMARKS: dict[str, Callable[[Path], Path]] = {module.NAME: module.main for module in MODULES}
 
 

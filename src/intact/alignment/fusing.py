@@ -54,18 +54,22 @@ def find_fusions(wholes: Mapping[str, TensorInfo], parts: Mapping[str, TensorInf
     """
     below = _by_place(parts.values())
     used: set[str] = set()
+    grouped: dict[str, tuple[int, list[_Group]]] = {}
     fusions = []
     for key, whole in wholes.items():
         place = key
         while place:
             place = place.rpartition(".")[0]
-            near = [tensor for tensor in below.get(place, ()) if tensor.key not in used]
-            if len(near) > 1:
-                found = _fusion(key, whole, place, near)
-                if found is not None:
-                    used.update(part for row in found.parts for part in row)
-                    fusions.append(found)
-                    break
+            if len(below.get(place, ())) < 2:
+                continue
+            if place not in grouped or grouped[place][0] != len(used):
+                near = [tensor for tensor in below[place] if tensor.key not in used]
+                grouped[place] = (len(used), _groups(place, near))
+            found = _fusion(key, whole, place, grouped[place][1])
+            if found is not None:
+                used.update(part for row in found.parts for part in row)
+                fusions.append(found)
+                break
     return fusions
 
 
@@ -82,9 +86,27 @@ def _by_place(tensors: Iterable[TensorInfo]) -> dict[str, list[TensorInfo]]:
     return below
 
 
-def _fusion(key: str, whole: TensorInfo, place: str, near: list[TensorInfo]) -> Fusion | None:
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Neighbours that may be the parts of one tensor.
+
+    Attributes:
+        leaf: The last name of all of them.
+        name: What they are called but for numbers; "" where that is not what they have in common.
+        tensors: The neighbours.
+        elements: Of all of them together: what is made of them has as many.
+    """
+
+    leaf: str
+    name: str
+    tensors: list[TensorInfo]
+    elements: int
+
+
+def _fusion(key: str, whole: TensorInfo, place: str, groups: list[_Group]) -> Fusion | None:
     """The parts of one whole among its neighbours: by names that tell their order, else all neighbours that fit."""
-    for candidates in _kinds(key, place, near):
+    fitting = [group for group in groups if group.elements == whole.elements]
+    for candidates in _preferred(key, place, fitting):
         rows: dict[str, list[str]] = defaultdict(list)
         shapes = {tensor.key: tensor.shape for tensor in candidates}
         for part in shapes:
@@ -107,23 +129,33 @@ def _fusion(key: str, whole: TensorInfo, place: str, near: list[TensorInfo]) -> 
     return None
 
 
-def _kinds(key: str, place: str, near: list[TensorInfo]) -> list[list[TensorInfo]]:
-    """Groups of neighbours that may be the parts: those of one leaf name, with the words of an order, or all of the leaf name."""
-    wanted = _WORDS.findall(key[len(place) :].lower())
+def _groups(place: str, near: list[TensorInfo]) -> list[_Group]:
+    """Groups of neighbours of one leaf name: with the words of an order, of one name but for numbers, and all of them."""
     leaves: dict[str, list[TensorInfo]] = defaultdict(list)
     for tensor in near:
         leaves[tensor.key.rpartition(".")[2]].append(tensor)
-    groups: list[list[TensorInfo]] = []
+    groups: list[tuple[str, str, list[TensorInfo]]] = []
     for leaf, members in leaves.items():
-        if leaf in ("weight", "bias") and ({"weight", "bias"} & set(wanted)) - {leaf}:
-            continue
-        groups += [[t for t in members if any(_says(t.key[len(place) :], words) for words in row)] for row in ORDERS]
+        groups += [(leaf, "", [t for t in members if any(_says(t.key[len(place) :], words) for words in row)]) for row in ORDERS]
         by_name: dict[str, list[TensorInfo]] = defaultdict(list)
         for tensor in members:
             by_name[_NUMBER.sub("#", tensor.key[len(place) :])].append(tensor)
-        groups += sorted(by_name.values(), key=lambda group: not _named_alike(group[0].key[len(place) :], wanted))
-        groups.append(members)
-    return [group for group in groups if len(group) > 1]
+        groups += [(leaf, group[0].key[len(place) :], group) for group in by_name.values()]
+        groups.append((leaf, "", members))
+    return [_Group(leaf, name, ts, sum(t.elements for t in ts)) for leaf, name, ts in groups if len(ts) > 1]
+
+
+def _preferred(key: str, place: str, groups: list[_Group]) -> list[list[TensorInfo]]:
+    """Those that may be parts of a tensor of this name, leaf by leaf; of equal ones those that are called like it first."""
+    wanted = _WORDS.findall(key[len(place) :].lower())
+    kept = [g for g in groups if g.leaf not in ("weight", "bias") or not ({"weight", "bias"} & set(wanted)) - {g.leaf}]
+    result: list[list[TensorInfo]] = []
+    for leaf in dict.fromkeys(group.leaf for group in kept):
+        mine = [group for group in kept if group.leaf == leaf]
+        named = sorted((group for group in mine if group.name), key=lambda group: not _named_alike(group.name, wanted))
+        first = [group for group in mine if not group.name]
+        result += [group.tensors for group in (*first[:-1], *named, *first[-1:])]
+    return result
 
 
 def _named_alike(name: str, wanted: list[str]) -> bool:

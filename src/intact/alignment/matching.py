@@ -278,6 +278,8 @@ def _decided(found: tuple[str, ...], expected: tuple[str, ...], *, moved: bool) 
             return None, grade, evidence
         place.update({name: place[others[number]] for name, number in zip(rest, places, strict=True)})
         return [place[name] for name in found], grade, evidence
+    if _are_counted_otherwise(found, expected):
+        return None, "likely", "they have numbers, and not the same ones on both sides"
     by_name, sure = resembling(found, expected)
     if by_name is not None:
         return by_name, "forced" if sure else "likely", "similar-name"
@@ -301,6 +303,12 @@ def _stretched(found: tuple[str, ...], expected: tuple[str, ...]) -> bool:
         steps.append({after - before for before, after in pairwise(numbers)})
     unexplained = len(set(found) - set(expected))
     return len(steps[0]) == len(steps[1]) == 1 and steps[0] != steps[1] and unexplained >= SEVERAL
+
+
+def _are_counted_otherwise(found: tuple[str, ...], expected: tuple[str, ...]) -> bool:
+    """Whether names go by numbers that differ between the sides, so that equal numbers do not stand for equal modules."""
+    ours, theirs = (sorted(number for name in side for number in _NUMBER.findall(name)[-1:]) for side in (found, expected))
+    return len(ours) == len(theirs) == len(found) and len(set(ours)) == len(ours) and ours != theirs
 
 
 def _by_number(found: tuple[str, ...], expected: tuple[str, ...]) -> list[int] | None:

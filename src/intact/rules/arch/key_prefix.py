@@ -64,6 +64,7 @@ from intact.alignment import Affix, find_affixes, says_averaged
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import LOSS_FREE, count, example, some
+from intact.families import pattern_of
 from intact.repairs.rename import Rename
 
 CODE = "arch/key-prefix"
@@ -76,12 +77,22 @@ def detect(facts: Facts) -> Iterator[Finding]:
     options = find_affixes(facts.found, facts.expected)
     if facts.at is not None:
         options = tuple(o for o in options if facts.at in (p.rstrip(".") for p in o.removed)) or options
+    options = tuple(option for option in options if not _is_counted_otherwise(facts, option))
     raw = tuple(option for option in options if not any(map(says_averaged, option.removed)))
     chosen = raw or options
     if len(chosen) > 1:
         yield _ambiguous(facts, chosen)
     elif chosen:
         yield _one(facts, chosen[0])
+
+
+def _is_counted_otherwise(facts: Facts, affix: Affix) -> bool:
+    """Whether layers of one kind are left over on both sides: then equal numbers do not stand for equal layers."""
+    taken, given = {a for a, _ in (*affix.pairs, *affix.also)}, {b for _, b in affix.pairs}
+    found, expected = facts.found.tensors, facts.expected.tensors
+    rest = {pattern_of(key) for key in found if key not in taken and key not in expected}
+    wanted = {pattern_of(key) for key in expected if key not in given and key not in found}
+    return any(pattern_of(b) in wanted and pattern_of(a) in rest for a, b in affix.pairs)
 
 
 def _one(facts: Facts, affix: Affix) -> Finding:
