@@ -174,6 +174,16 @@ def test_a_set_gives_what_its_other_shards_hold(tmp_path: Path) -> None:
     assert "not there" in found.lost[keys[0]]
 
 
+def test_names_that_no_file_can_have_are_lost_shards(tmp_path: Path) -> None:
+    """An index is anybody's text."""
+    save_file({"a": torch.ones(2)}, tmp_path / "model-00001-of-00002.safetensors")
+    home = {"a": "model-00001-of-00002.safetensors", "b": "x" * 900, "c": "nul.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": home}))
+    found = intact.salvage(tmp_path)
+    assert set(found.tensors) == {"a"}
+    assert set(found.lost) == {"b", "c"}
+
+
 def test_noise_amid_weights_is_doubted_and_wide_ranges_are_not() -> None:
     """Sums of squares span forty orders of magnitude, but not within every block."""
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ Source:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -174,7 +175,7 @@ class DcpContainer:
 
     def _absent(self, names: list[str]) -> dict[str, str]:
         """Opens the files, and returns what lies in those that are not there."""
-        gone = [name for name in names if not (self._folder / name).is_file()]
+        gone = [name for name in names if not os.path.isfile(self._folder / name)]
         for name in names:
             if name not in gone:
                 self._files[name] = BoundedFile(self._folder / name)

@@ -110,7 +110,7 @@ def _shard(index: Index, name: str) -> Part:
         except IntactError as error:
             part = _rest(place, error)
     except IntactError as error:
-        why = f"`{name}` is not there" if not place.is_file() else f"`{name}` cannot be read: {error.message}"
+        why = f"`{name}` is not there" if not os.path.isfile(place) else f"`{name}` cannot be read: {error.message}"
         return Part(None, Lost(keys=dict.fromkeys(expected, why)), name, expected)
     part.name, part.expected = name, expected
     return part
