@@ -131,7 +131,10 @@ def _item(name: str, record: Foreign, places: Mapping[Any, Place], routes: Mappi
     if "size" not in state:
         return Item(name, route, "", (), (Chunk((), (), places.get((name, None))),))
     shape, dtype = _sizes(state.get("size"), path, name), _dtype(state.get("properties"))
-    chunks = tuple(_chunk(name, each, shape, places, path) for each in state.get("chunks") or ())
+    listed = state.get("chunks")
+    if not isinstance(listed, list | tuple):
+        raise _damaged(path, f"the chunks of `{shown(name)}` are no list")
+    chunks = tuple(_chunk(name, each, shape, places, path) for each in listed)
     known = dtype_named(dtype)
     if prod(shape) * (known.itemsize_bytes if known else 1) >= _LIMIT:
         raise _damaged(path, f"`{shown(name)}` has more elements than any file can hold")

@@ -156,6 +156,19 @@ def test_missing_files_are_told_apart(tmp_path: Path) -> None:
     assert caught.value.code == "file/incomplete-save"
 
 
+def test_metadata_of_another_form_are_damaged_and_no_accident(tmp_path: Path) -> None:
+    """A record may be replaced by anything that a pickle can hold."""
+    path = saved(tmp_path)
+    metadata = pickle.loads((path / ".metadata").read_bytes())  # written by this test
+    record = metadata.state_dict_metadata["model.0.weight"]
+    for wrong in (7, {"a": 1}, object, None):
+        record.chunks = wrong
+        (path / ".metadata").write_bytes(pickle.dumps(metadata))
+        with pytest.raises(Damaged) as caught:
+            open_container(path)
+        assert caught.value.code == "file/bad-header"
+
+
 def test_a_place_outside_the_folder_is_not_opened(tmp_path: Path) -> None:
     """The metadata could point at any file of the reader's machine."""
     path = saved(tmp_path)
