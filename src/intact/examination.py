@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intact.claimed_digests import CHEAP_BYTES, claims_of, findings_of_claims
+from intact.claimed_settings import settings_of
 from intact.containers import open_container
 from intact.core.collecting import collector_paused
 from intact.core.container import Container
@@ -215,6 +216,8 @@ def facts_of(container: Container, found: Description, model: torch.nn.Module | 
         same_values=lru_cache(maxsize=None)(lambda source, dtype, key: _holds(container, model, source, dtype, key)),
         same_bytes=lru_cache(maxsize=None)(lambda a, b: equal_bytes(container, a, b)),
         migrate=lambda description: _migrate(model, description),
+        settings=lru_cache(maxsize=1)(lambda: settings_of(container)),
+        reads=lambda path, name: _reads(model, path, name),
         has_model=model is not None,
         environments=environments_of(container, model),
     )
@@ -238,6 +241,17 @@ def _migrate(model: torch.nn.Module | None, found: Description) -> Migration | N
     from intact.model.migration import has_own_loader, migrate
 
     return migrate(model, found) if has_own_loader(model) else None
+
+
+def _reads(model: torch.nn.Module | None, path: str, name: str) -> bool:
+    """Whether what a module of the model computes depends on one of its attributes, as far as its code tells."""
+    if model is None:
+        return False
+    from intact.model.replay.changes import is_used
+
+    with suppress(AttributeError):
+        return is_used(type(model.get_submodule(path)), name)
+    return False
 
 
 def _holds(container: Container, model: torch.nn.Module | None, source: str, dtype: str, key: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import permutations
 from typing import Any
 
 import hypothesis.strategies as st
@@ -21,11 +23,13 @@ from intact.repairs.fill import Fill
 from intact.repairs.in_part import InPart
 from intact.repairs.keep import Keep
 from intact.repairs.merge import Merge
+from intact.repairs.merge_adapter import Adapter, MergeAdapter, fits
 from intact.repairs.place import Place
 from intact.repairs.rename import Rename
 from intact.repairs.reshape import Reshape
 from intact.repairs.resize import Resize
 from intact.repairs.rewrite import Rewrite
+from intact.repairs.sequence import Sequence
 from intact.repairs.split import Split
 from intact.repairs.tie import Tie
 from intact.repairs.transpose import Transpose
@@ -73,12 +77,23 @@ def steps(draw: st.DrawFn, state: dict[str, torch.Tensor]) -> Step:
         "keep": Keep(tuple((key, dtype, shape) for key in some)),
         "resize": Resize(tuple((key, shape) for key in some)),
         "dequantize": Dequantize(tuple((key, keys[0], "rows", "float32") for key in some if _has_rows(state, key, keys[0]))),
+        "merge-adapter": MergeAdapter(tuple(_adapters(state))),
+        "sequence": Sequence((Rename(((keys[0], "first"),)), Fill((("counter", "int64", ()),))), lossless=True),
         "drop": Drop(some),
         "rewrite": Rewrite("torch-tar"),
         "by-name": ByName("optimizer", tuple((key, f"moved.{key}") for key in some), some, draw(st.sampled_from([(), some]))),
         "in-part": InPart(keys[0].partition(".")[0], Drop(tuple(key.partition(".")[2] for key in some))),
     }
     return options[kind]
+
+
+def _adapters(state: dict[str, torch.Tensor]) -> Iterator[Adapter]:
+    """A weight, and two others that are the matrices of an adapter for it."""
+    for weight, down, up in permutations(state, 3):
+        apart = len({id(state[key]) for key in (weight, down, up)}) == 3
+        if apart and fits(state[weight].shape, state[down].shape, state[up].shape, transposed=False):
+            yield Adapter(weight, down, up, 0.5)
+            return
 
 
 def _has_rows(state: dict[str, torch.Tensor], key: str, scales: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from intact.core.description import Description
+from intact.core.description import Description, Plain
 from intact.core.difference import Difference
 from intact.core.finding import Finding
 from intact.core.inventory import Inventory
@@ -105,6 +105,14 @@ def _unequal(first: str, second: str) -> bool:  # noqa: ARG001 - the shape of Sa
     return False
 
 
+def _unsaid() -> Mapping[str, Mapping[str, Plain]]:
+    return {}
+
+
+def _unknown(path: str, name: str) -> bool:  # noqa: ARG001 - the shape of `reads`
+    return False
+
+
 def _unread() -> Mapping[str, Statistics]:
     return {}
 
@@ -129,6 +137,8 @@ class Facts:
         same_bytes: Whether two tensors of the file are equal, bit for bit.
         migrate: What the model's own loading code makes of a description.
         values: Figures of every tensor of the file; empty where its values were not to be looked at.
+        settings: What the file says about how its model was built, and files beside it: where, dotted name, value.
+        reads: Path of a module and name of an attribute: whether what the module computes depends on it.
         has_model: Whether a model was given at all; without one nothing is expected.
         environments: The recorded environment and this one, where the checkpoint keeps a record of it.
         inventory: What stands on a live model that is about to be saved; None where no model is audited.
@@ -147,6 +157,8 @@ class Facts:
     same_bytes: SameBytes = field(default=_unequal)
     migrate: Migrate = field(default=_unmoved)
     values: Callable[[], Mapping[str, Statistics]] = field(default=_unread)
+    settings: Callable[[], Mapping[str, Mapping[str, Plain]]] = field(default=_unsaid)
+    reads: Callable[[str, str], bool] = field(default=_unknown)
     has_model: bool = True
     environments: tuple[Environment, Environment] | None = None
     inventory: Inventory | None = None

@@ -136,6 +136,15 @@ def _dequantize(data: Data) -> str:
     return f"multiply the codes of {count(len(keys), 'tensor')} by their scales: {_some(keys)}"
 
 
+def _merge_adapter(data: Data) -> str:
+    keys = [row["weight"] for row in data["adapters"]]
+    return f"add what the adapter learned to {count(len(keys), 'weight')}: {_some(keys)}"
+
+
+def _sequence(data: Data) -> str:
+    return "; ".join(step_text(step) for step in data["steps"])
+
+
 def _rewrite(data: Data) -> str:
     return f"read the {container_text(str(data['container']))} without torch; tensors stay as they are"
 
@@ -171,6 +180,8 @@ _WORDS: Mapping[str, Callable[[Data], str]] = {
     "keep": _keep,
     "resize": _resize,
     "dequantize": _dequantize,
+    "merge-adapter": _merge_adapter,
+    "sequence": _sequence,
     "drop": _drop,
     "rewrite": _rewrite,
     "by-name": _by_name,

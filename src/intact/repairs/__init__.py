@@ -42,10 +42,12 @@ STEPS: Table[StepKind] = Table(
         "fill": "intact.repairs.fill:Fill",
         "keep": "intact.repairs.keep:Keep",
         "resize": "intact.repairs.resize:Resize",
+        "merge-adapter": "intact.repairs.merge_adapter:MergeAdapter",
         "dequantize": "intact.repairs.dequantize:Dequantize",
         "drop": "intact.repairs.drop:Drop",
         "rewrite": "intact.repairs.rewrite:Rewrite",
         "by-name": "intact.repairs.by_name:ByName",
+        "sequence": "intact.repairs.sequence:Sequence",
         "in-part": "intact.repairs.in_part:InPart",
     },
 )

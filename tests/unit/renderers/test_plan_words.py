@@ -16,11 +16,13 @@ from intact.repairs.fill import Fill
 from intact.repairs.in_part import InPart
 from intact.repairs.keep import Keep
 from intact.repairs.merge import Merge
+from intact.repairs.merge_adapter import Adapter, MergeAdapter
 from intact.repairs.place import Place
 from intact.repairs.rename import Rename
 from intact.repairs.reshape import Reshape
 from intact.repairs.resize import Resize
 from intact.repairs.rewrite import Rewrite
+from intact.repairs.sequence import Sequence
 from intact.repairs.split import Split
 from intact.repairs.tie import Tie
 from intact.repairs.transpose import Transpose
@@ -53,6 +55,11 @@ SAID: list[tuple[Step, str]] = [
     (Keep((("w", "float32", (2,)),)), "keep the model's own values of 1 tensor: `w`"),
     (Resize((("w", (4, 2)),)), "copy what fits of `w` into [4, 2], the rest stays as the model has it"),
     (Dequantize((("w", "w.SCB", "rows", "float32"),)), "multiply the codes of 1 tensor by their scales: `w`"),
+    (MergeAdapter((Adapter("w", "a", "b", 2.0),)), "add what the adapter learned to 1 weight: `w`"),
+    (
+        Sequence((Rename((("a", "b"),)), Fill((("n", "int64", ()),))), lossless=False),
+        "rename `a` to `b`; add 1 tensor of 0: `n`",
+    ),
     (Drop(("w", "v")), "leave out 2 tensors: `w` and 1 more"),
     (Drop(("w",), lossless=True), "leave out 1 tensor: `w`, which the model has no use for"),
     (Rewrite("torch-tar"), "read the torch tar archive from before 0.1.11 without torch; tensors stay as they are"),

@@ -3,7 +3,9 @@
 ## Cause
 
 The number of heads, an activation, an epsilon, a temperature, a vocabulary: the constructor was given another value, or its
-default changed. Shapes are equal, so that everything loads. A sealed checkpoint keeps the plain attributes of all modules, and
+default changed. Shapes are equal, so that everything loads. Where the file keeps what the model was built with (a pickled model,
+Lightning's `hyper_parameters`, an `args` entry, a `config.json` beside it), that is held against the model, as far as the code of
+`forward` reads it. A sealed checkpoint keeps the plain attributes of all modules, and
 its example inputs show whether the difference matters: where outputs are equal it is information. Without example inputs, it is
 a warning where the code of `forward` reads the attribute.
 
@@ -57,6 +59,7 @@ intact.save(Head(temperature=0.3).eval(), path, example_inputs=(torch.randn(4, 8
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from intact.behaviour import summary
 from intact.core.behaviour import AttributeChange, BehaviourFacts
@@ -64,6 +67,7 @@ from intact.core.finding import Example, Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import count, place
 from intact.partings import change_text, grouped, related, where
+from intact.setting_matches import MOST_CHANGES, Contradiction, of_modules, of_settings
 
 CODE = "arch/hyperparameter-differs"
 
@@ -82,6 +86,53 @@ def detect(facts: Facts) -> Iterator[Finding]:
         yield _finding(behaviour, matter, True)
     if rest := [row for row in behaviour.attributes if id(row) not in kept]:
         yield _finding(behaviour, rest, False)
+
+
+def observe(facts: Facts) -> Iterator[Finding]:
+    """Yields what the file itself says of hyperparameters, in pickled modules or settings, and the model has otherwise."""
+    if facts.container == "sealed":
+        return  # its record of the architecture says more
+    expected = facts.expected.modules
+    said = [*islice(of_modules(facts.original.modules, expected), MOST_CHANGES)]
+    rows = [row for row in said if facts.reads(row.path, row.name)]
+    rows += islice(of_settings(facts.settings(), expected, facts.reads), MOST_CHANGES)
+    if not rows:
+        return
+    groups: dict[tuple[str, str, str], list[Contradiction]] = {}
+    for row in rows:
+        groups.setdefault((row.name, repr(row.then), repr(row.now)), []).append(row)
+    first = next(iter(groups.values()))
+    row = first[0]
+    more = f", and {count(len(groups) - 1, 'other')} {'differs' if len(groups) == 2 else 'differ'}" if len(groups) > 1 else ""
+    yield Finding(
+        CODE,
+        "warning",
+        f"the file says `{row.where}` = {row.then!r}, and {place(row.path)} of the model has `{row.name}` = {row.now!r}{more}",
+        (),
+        {"changes": [_said(group) for group in islice(groups.values(), MOST_LISTED)]},
+        tuple(
+            Example(f"{group[0].where} = {group[0].then!r}", f"{_named(group[0].path, group[0].name)} = {group[0].now!r}")
+            for group in islice(groups.values(), 3)
+        ),
+        "the model was built with another value than the one whose weights these are; no shape shows it",
+        "build the model with the value of the file; if the change is meant, say so by saving the model anew",
+    )
+
+
+def _said(group: Sequence[Contradiction]) -> dict[str, object]:
+    row = group[0]
+    return {
+        "name": row.name,
+        "class": row.class_name,
+        "then": row.then,
+        "now": row.now,
+        "where": row.where,
+        "modules": [one.path for one in group[:MOST_LISTED]],
+    }
+
+
+def _named(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _mattering(behaviour: BehaviourFacts) -> list[AttributeChange]:
@@ -159,3 +210,4 @@ def _cause(behaviour: BehaviourFacts, matters: bool) -> str:
 
 
 RULE = Rule(CODE, detect, "replay", page=__doc__ or "")
+OBSERVE = Rule(CODE, observe, "observe", page=__doc__ or "")
