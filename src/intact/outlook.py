@@ -7,8 +7,10 @@ finding, and so does the reason why a file cannot be opened at all.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
-from intact.containers import open_container
+from intact.containers import misnamed, open_container
 from intact.core.collecting import collector_paused
 from intact.core.container import Container
 from intact.core.finding import Finding, Severity
@@ -17,6 +19,9 @@ from intact.core.report import Report
 from intact.errors import IntactError
 from intact.harm import code_execution
 from intact.repairs.rewrite import Rewrite
+
+_TORCH = (".pt", ".pth", ".bin", ".ckpt")
+"""Endings that people give to what torch.save wrote."""
 
 
 @collector_paused()
@@ -41,7 +46,31 @@ def notes_of(container: Container) -> tuple[Finding, ...]:
     return (
         *(_finding_of_remark(remark, container.source.container) for remark in remarks),
         *(finding_of(note, "warning") for note in notes),
+        *_of_name(container),
     )
+
+
+def _of_name(container: Container) -> Iterator[Finding]:
+    """What is to be said of a file whose name promises another format; a sealed one may have any name that its owner gave it."""
+    source = container.source
+    name = Path(source.path).name
+    if (
+        source.files != (name,)
+        or source.container == "sealed"
+        or Path(source.path).suffix.lower() not in (".safetensors", *_TORCH)
+    ):
+        return
+    torch_name = Path(name).suffix.lower() in _TORCH
+    if torch_name == (source.container == "safetensors"):
+        yield Finding(
+            "file/misnamed-format",
+            "error",
+            f"{misnamed(source.path, source.container) or name}; programs that go by the name fail on it",
+            evidence={"name": name, "container": source.container},
+            cause="it was renamed or downloaded under the name of another format; nothing in it is wrong",
+            help="rename it to what it is; intact reads it as it is",
+            step=Rewrite(source.container),
+        )
 
 
 def _finding_of_remark(remark: Remark, container: str) -> Finding:

@@ -17,6 +17,7 @@ from intact.core.container import Storage, TensorRecord
 from intact.core.description import Description, Source
 from intact.core.lost import Lost
 from intact.core.remark import Remark
+from intact.core.wording import count
 from intact.errors import Damaged
 from intact.files.reading import BoundedFile
 
@@ -54,7 +55,7 @@ class PickledContainer:
         self._unpickled = unpickled
         self._bytes_of = bytes_of
         self._checksums = checksums
-        self.remarks = remarks
+        self.remarks = (*remarks, *_of_texts(unpickled))
         self._as_described = as_described
         self._walked: Walked | None = None
         if unpickled.problems:
@@ -141,4 +142,19 @@ class PickledContainer:
             path=self._source.path,
             evidence={"keys": [key for key, _ in named if key], "tensors": len(named)},
             help="the file was changed after it was written, or made to read foreign memory; fetch it again from its source",
+        )
+
+
+def _of_texts(unpickled: Unpickled) -> Iterator[Remark]:
+    """Strings of Python 2 that Python 3 cannot decode, at which torch stops."""
+    number, first = unpickled.bytes_texts
+    if number:
+        yield Remark(
+            "version/python2-strings",
+            f"{count(number, 'string')} of Python 2 in it {'is' if number == 1 else 'are'} no text in UTF-8, such as {first!r}",
+            "error",
+            evidence={"strings": number, "first": first.hex()},
+            cause="Python 2 wrote it; torch.load decodes such strings as UTF-8 and ends with UnicodeDecodeError",
+            help="intact keeps them as bytes, which intact.read gives; the tensors are read as they are",
+            opened=True,
         )

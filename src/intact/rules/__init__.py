@@ -188,6 +188,7 @@ READER_PAGES: Mapping[str, str] = {
         "file/foreign-format",
         "file/index-mismatch",
         "file/lfs-pointer",
+        "file/misnamed-format",
         "file/missing-shard",
         "file/mixed-shards",
         "file/not-a-checkpoint",
@@ -207,6 +208,7 @@ READER_PAGES: Mapping[str, str] = {
         "safety/path-traversal",
         "value/zero-block",
         "version/byte-order",
+        "version/python2-strings",
     )
 }
 """Code to the module whose docstring is its page, for every code that is reported while a file is opened or read."""

@@ -41,6 +41,15 @@ def text_of(raw: bytes | memoryview) -> str | bytes:
         return bytes(raw)
 
 
+def push_text(m: Machine, raw: bytes | memoryview) -> None:
+    """Puts a Python 2 string on the stack, and notes one that is no text."""
+    text = text_of(raw)
+    if isinstance(text, bytes):
+        count, first = m.bytes_texts
+        m.bytes_texts = (count + 1, first or text[:16])
+    m.stack.append(text)
+
+
 def int_line(m: Machine, at: int) -> int:
     """INT: a decimal number, or the booleans of protocol 1."""
     line, at = line_at(m, at)
@@ -74,7 +83,7 @@ def string_line(m: Machine, at: int) -> int:
     line, at = line_at(m, at, TEXT_LINE_LIMIT_BYTES)
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise ValueError("a string without its quotes")
-    m.stack.append(text_of(bytes(escape_decode(line[1:-1])[0])))
+    push_text(m, bytes(escape_decode(line[1:-1])[0]))
     return at
 
 

@@ -42,8 +42,24 @@ class Machine:
     """
 
     __slots__ = (
-        "begin", "budget_end", "collisions", "data", "done", "end", "foreign", "globals", "large", "marks", "memo", "memory",
-        "path", "persistent_load", "problems", "protocol", "stack",
+        "begin",
+        "budget_end",
+        "bytes_texts",
+        "collisions",
+        "data",
+        "done",
+        "end",
+        "foreign",
+        "globals",
+        "large",
+        "marks",
+        "memo",
+        "memory",
+        "path",
+        "persistent_load",
+        "problems",
+        "protocol",
+        "stack",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +83,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.globals: dict[tuple[str, str], GlobalName] = {}
         self.foreign: dict[str, ForeignName] = {}
+        self.bytes_texts: tuple[int, bytes] = (0, b"")
         self.problems: dict[int, tuple[TensorRecord, str]] = {}
         self.large: dict[int, Any] = {}
         self.collisions = 0
@@ -103,6 +120,7 @@ class Machine:
             end=at,
             protocol=self.protocol,
             problems=tuple(self.problems.values()),
+            bytes_texts=self.bytes_texts,
         )
 
     def spend(self, units: int) -> None:

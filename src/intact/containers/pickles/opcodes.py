@@ -21,9 +21,9 @@ from intact.containers.pickles.lines import (
     int_line,
     line_at,
     long_line,
+    push_text,
     put_line,
     string_line,
-    text_of,
     unicode_line,
 )
 from intact.containers.pickles.machine import Machine, Operation
@@ -156,7 +156,7 @@ def _long(m: Machine, at: int, count: int) -> int:
 
 def _string(m: Machine, at: int, count: int) -> int:
     raw = m.take(at, count)
-    m.stack.append(text_of(raw))
+    push_text(m, raw)
     return at + count
 
 

@@ -95,6 +95,7 @@ class Unpickled:
         end: Byte position after the pickle.
         protocol: Highest protocol it declares.
         problems: Tensors that reach outside their storage, each with the reason.
+        bytes_texts: Strings of Python 2 that are no text; how many, and the first of them, shortened.
     """
 
     value: Any
@@ -103,6 +104,7 @@ class Unpickled:
     end: int = 0
     protocol: int = 0
     problems: tuple[tuple[TensorRecord, str], ...] = field(default=())
+    bytes_texts: tuple[int, bytes] = (0, b"")
 
 
 class Memory(Protocol):
