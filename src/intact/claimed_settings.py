@@ -23,9 +23,12 @@ Settings = Mapping[str, Mapping[str, Plain]]
 FILES = ("config.json", "adapter_config.json", "model_config.json", "hparams.json")
 FILE_LIMIT_BYTES = 1 << 20
 ENTRIES_LIMIT = 2000
+VISITS_LIMIT = 20_000
+"""Entries looked at in all, whatever shares whatever."""
 DEPTH_LIMIT = 4
 ITEMS_LIMIT = 64
 TEXT_LIMIT = 200
+NUMBER_LIMIT_BITS = 64
 
 _ELSEWHERE = ("optim", "sched", "callback", "loop", "scaler", "rng", "state_dict", "param_groups", "_io", "history", "metric")
 """Words in the names of entries that are about the run and not about the model."""
@@ -46,8 +49,9 @@ def settings_of(container: Container) -> Settings:
     if isinstance(objects, Mapping):
         alone = {name: plain for name, value in _entries(objects) if (plain := _plain(value)) is not _ABSENT}
         found.update({"": alone} if alone else {})
+        visits = iter(range(VISITS_LIMIT))
         for name, value in _entries(objects):
-            if (inner := _inside(value)) is not None and (rows := dict(islice(_flat(inner, "", 0), ENTRIES_LIMIT))):
+            if (inner := _inside(value)) is not None and (rows := dict(_flat(inner, "", 0, visits))):
                 found[name] = rows
     found.update(_beside(container.source.path))
     return found
@@ -70,17 +74,22 @@ def _inside(value: Any) -> Mapping[Any, Any] | None:
     return None
 
 
-def _flat(mapping: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, Plain]]:
+def _flat(mapping: Mapping[Any, Any], prefix: str, depth: int, visits: Iterator[int]) -> Iterator[tuple[str, Plain]]:
+    """Yields what is plain; one mapping may stand in many places, so that the visits are counted and not the mappings."""
     for name, value in _entries(mapping):
+        if next(visits, None) is None:
+            return
         if (plain := _plain(value)) is not _ABSENT:
             yield prefix + name, plain
         elif depth < DEPTH_LIMIT and (inner := _inside(value)) is not None:
-            yield from _flat(inner, f"{prefix}{name}.", depth + 1)
+            yield from _flat(inner, f"{prefix}{name}.", depth + 1, visits)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | float):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= NUMBER_LIMIT_BITS else _ABSENT
     if isinstance(value, str):
         return value if len(value) <= TEXT_LIMIT else _ABSENT
     if isinstance(value, list | tuple) and len(value) <= ITEMS_LIMIT and depth < 3:
@@ -102,5 +111,5 @@ def _beside(path: str) -> Iterator[tuple[str, Mapping[str, Plain]]]:
                 parsed = json.loads(bytes(opened.view(0, opened.size_bytes)))
         except (IntactError, ValueError, RecursionError):
             continue
-        if isinstance(parsed, dict) and (rows := dict(islice(_flat(parsed, "", 0), ENTRIES_LIMIT))):
+        if isinstance(parsed, dict) and (rows := dict(_flat(parsed, "", 0, iter(range(VISITS_LIMIT))))):
             yield name, rows

@@ -89,7 +89,7 @@ def of_settings(
         expected: Modules of the model, by path.
         reads: Whether what a module computes depends on an attribute.
     """
-    own = _named(expected)
+    own = _named(expected) if settings else {}
     for source, rows in islice(settings.items(), 64):
         several: dict[str, set[str]] = {}
         for name, value in rows.items():

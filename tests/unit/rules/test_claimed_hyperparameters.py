@@ -100,3 +100,12 @@ def test_what_says_nothing_of_the_model_is_not_held_against_it(tmp_path: Path) -
 def _saved(model: nn.Module, path: Path) -> Path:
     torch.save(model.state_dict(), path)
     return path
+
+
+def test_a_mapping_that_stands_in_a_million_places_takes_no_time(tmp_path: Path) -> None:
+    """Five levels of two hundred entries that are all one object: 3.2e11 ways through them."""
+    level: dict[str, Any] = {"num_heads": 8}
+    for _ in range(5):
+        level = {f"k{n}": level for n in range(200)}
+    torch.save({"state_dict": Net().state_dict(), "config": level}, tmp_path / "bomb.ckpt")
+    assert intact.check(tmp_path / "bomb.ckpt", Net()).verdict == "unsafe"

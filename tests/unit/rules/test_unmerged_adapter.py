@@ -85,3 +85,22 @@ def test_two_adapters_for_one_weight_are_not_added_up(tmp_path: Path) -> None:
     assert CODE in {finding.code for finding in report.findings}
     assert '"drop"' in json.dumps(report.plan.to_dict())
     assert "merge-adapter" not in json.dumps(report.plan.to_dict())
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"0.alpha": torch.zeros(2)},
+        {"0.lora_down.weight": torch.zeros(0, 8), "0.lora_up.weight": torch.zeros(6, 0)},
+        {"0.weight": torch.zeros(6, 8, dtype=torch.int8)},
+        {"lora_alpha": 10**400},
+    ],
+    ids=["several numbers", "no rank", "codes", "a number without end"],
+)
+def test_what_cannot_be_added_up_is_not(odd: dict[str, Any], tmp_path: Path) -> None:
+    """A file may say anything; the answer is a verdict."""
+    rows = {"0.lora_down.weight": torch.ones(2, 8), "0.lora_up.weight": torch.ones(6, 2), "lora_alpha": "four"}
+    torch.save({"0.weight": torch.zeros(6, 8), "0.bias": torch.zeros(6), **rows, **odd}, tmp_path / "model.pt")
+    report = intact.check(tmp_path / "model.pt", nn.Sequential(nn.Linear(8, 6)))
+    assert "merge-adapter" not in json.dumps(report.plan.to_dict())
+    assert report.verdict in ("lossy", "incompatible")

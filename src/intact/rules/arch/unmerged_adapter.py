@@ -69,6 +69,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import sqrt
 
+from intact.core.dtype import dtype_named
 from intact.core.finding import Finding
 from intact.core.plan import Step
 from intact.core.rule import Facts, Rule
@@ -149,12 +150,18 @@ def _adapters(facts: Facts, extra: dict[str, str], names: dict[str, str]) -> Ite
         up = extra.get(source[: match.start("part") - len("lora_")] + partner)
         bases = (by_source.get(match["owner"] + end) for end in _BASES)
         weight = next((key for key in bases if key is not None and key in facts.expected.tensors), None)
-        if up is None or weight is None:
+        if up is None or weight is None or not _are_numbers(found[weight], found[down], found[up]):
             continue
         for transposed in (match["part"] == "embedding_A", _holds_inputs_first(facts, weight)):
             if fits(found[weight].shape, found[down].shape, found[up].shape, transposed=transposed):
                 yield Adapter(weight, down, up, transposed=transposed)
                 break
+
+
+def _are_numbers(*tensors: TensorInfo) -> bool:
+    """Whether a product of them can be added up: codes of a quantized base cannot, and a rank of zero has no scale."""
+    kinds = {known.kind if (known := dtype_named(tensor.dtype)) else "" for tensor in tensors}
+    return kinds == {"float"} and all(tensor.layout == "strided" and tensor.elements for tensor in tensors)
 
 
 def _holds_inputs_first(facts: Facts, weight: str) -> bool:
@@ -193,7 +200,7 @@ def _scaled(facts: Facts, adapters: list[Adapter], extra: dict[str, str]) -> lis
         down: TensorInfo = facts.found.tensors[row.down]
         match = _DOWN.match(down.source or row.down)
         own = extra.get(f"{match['owner']}.alpha") if match else None
-        if own is not None:
+        if own is not None and facts.found.tensors[own].elements == 1:
             result.append(replace(row, alpha=own))
         elif len(alphas) == 1 and isinstance(alpha := next(iter(alphas)), int | float) and not patterned:
             rank = down.shape[0]
