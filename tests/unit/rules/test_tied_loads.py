@@ -42,7 +42,16 @@ def copies(state: State) -> State:
         (lambda: Language(width=16), Language, copies),
         (lambda: Language(width=16, tied=False), Language, dict),
     ],
-    ids=str,
+    ids=[
+        "halves-copied",
+        "halves-tied",
+        "into-halves",
+        "untied-into-halves",
+        "rows",
+        "untied-rows",
+        "width",
+        "untied-width",
+    ],
 )
 def test_a_tied_model_loads_whatever_else_differs(
     tmp_path: Path, saved: Callable[[], Language], model: Callable[[], Language], written: Callable[[State], State]
