@@ -39,7 +39,7 @@ $(VENV)/.stamp-demo: $(VENV)/.stamp-dev
 setup: $(VENV)/.stamp-dev $(VENV)/.stamp-demo
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: setup
 	@$(BIN)/python tools/check.py

@@ -22,7 +22,7 @@ def parts(here: Path) -> dict[str, list[str]]:
         "lint": [str(here / "ruff"), "check", *OURS],
         "types": [str(here / "mypy"), "--strict"],
         "layers": [str(here / "lint-imports")],
-        "tests": [sys.executable, "-m", "pytest"],
+        "tests": [sys.executable, "-m", "pytest", "--numprocesses", "auto", "--dist", "worksteal"],
     }
 
 
