@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from intact.containers.pickles.dangers import dangers_of, grade
 from intact.containers.pickles.machine import Machine, PersistentLoad
-from intact.containers.pickles.missing import is_missing
+from intact.containers.pickles.missing import has_moved, is_missing
 from intact.containers.pickles.opcodes import TABLE
 from intact.containers.pickles.others import begins_as_pickle, merged, names_in
 from intact.containers.pickles.values import Buffer, ForeignTensor, GlobalName, Memory, Size, StorageView, Unpickled, part_of
@@ -24,6 +24,7 @@ __all__ = [
     "begins_as_pickle",
     "dangers_of",
     "grade",
+    "has_moved",
     "is_missing",
     "load",
     "merged",

@@ -52,7 +52,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from intact.containers.pickles import grade, is_missing
+from intact.containers.pickles import grade, has_moved, is_missing
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import count, some
@@ -64,7 +64,7 @@ def detect(facts: Facts) -> Iterator[Finding]:
     """Yields the names that unpickling would call, except the classes of a pickled model, which are a cause of their own."""
     classes = {module.class_name for module in facts.original.modules.values()}
     called = [f for f in facts.original.foreign if f.called and f.name not in classes and not f.name.startswith("torch.nn.")]
-    called = [f for f in called if grade(f.name, called=True) == "unknown" and not is_missing(f)]
+    called = [f for f in called if grade(f.name, called=True) == "unknown" and not is_missing(f) and not has_moved(f.name)]
     if not called:
         return
     names = [foreign.name for foreign in called]

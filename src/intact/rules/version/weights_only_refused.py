@@ -44,6 +44,7 @@ torch.save({**model.state_dict(), "best_acc": 91.25, "lr": [0.1, 0.01]}, path)
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -57,6 +58,9 @@ CODE = "version/weights-only-refused"
 _REFUSED = re.compile(r"(?:numpy|datetime)\..+|collections\.(?:deque|defaultdict)|builtins\.(?:slice|range|frozenset|object)")
 """Names that intact reads as data and that torch 2.13 does not allow unless somebody adds them."""
 
+_OTHER_SYSTEMS = re.compile(r"pathlib\.(?:_local\.)?" + ("PosixPath" if os.name == "nt" else "WindowsPath"))
+"""Paths that cannot be made on this system: unpickling ends in NotImplementedError, or UnsupportedOperation since Python 3.13."""
+
 _TORCH_FORMATS = ("torch-zip", "torch-legacy")
 
 
@@ -68,6 +72,8 @@ def detect(facts: Facts) -> Iterator[Finding]:
     names = [*sorted(name for name in facts.original.known if _REFUSED.fullmatch(name)), *found]
     if not names:
         return
+    elsewhere = [name for name in names if _OTHER_SYSTEMS.fullmatch(name)]
+    foreign = f"; {some(elsewhere)} cannot be made on this system at all, weights_only=False or not" if elsewhere else ""
     yield Finding(
         CODE,
         "warning",
@@ -75,7 +81,8 @@ def detect(facts: Facts) -> Iterator[Finding]:
         (),
         {"names": names},
         (),
-        "since 2.6 torch.load allows tensors and plain values only; numbers of numpy, paths and argument records are neither",
+        "since 2.6 torch.load allows tensors and plain values only; numbers of numpy, paths and argument records are neither"
+        + foreign,
         "the tensors are read without them: intact.load_into(model, path); nothing is run, and weights_only=False is not needed",
     )
 
