@@ -72,7 +72,7 @@ from intact.rules.state import (
     step_mismatch,
     training_mode,
 )
-from intact.rules.value import all_zero, inf, nan, negative_variance, never_loaded, untrained_statistics
+from intact.rules.value import all_zero, denormal, inf, nan, negative_variance, never_loaded, untrained_statistics
 from intact.rules.version import (
     device_unavailable,
     legacy_format,
@@ -133,6 +133,7 @@ RULES: tuple[Rule, ...] = (
     device_unavailable.RULE,
     nan.OBSERVE,
     inf.RULE,
+    denormal.RULE,
     negative_variance.RULE,
     untrained_statistics.RULE,
     all_zero.RULE,
