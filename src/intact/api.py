@@ -343,7 +343,8 @@ def repair(
             examination = by_plan(examination, plan)
         diagnosis = refuse_unless_allowed(examination.report, examination.diagnosis, _known(allow))
         values = planned_values(examination.open_container, diagnosis, module)
-        write_checkpoint(output, values, source=path, format=format, overwrite=overwrite)
+        versions = expected.metadata if (expected := examination.report.expected) is not None else None
+        write_checkpoint(output, values, source=path, format=format, overwrite=overwrite, versions=versions)
     finally:
         examination.close()
     return check(output, module)

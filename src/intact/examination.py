@@ -24,7 +24,7 @@ from intact.core.dtype import dtype_named
 from intact.core.finding import Finding
 from intact.core.plan import Plan
 from intact.core.report import VERDICTS, Report, Target, verdict_of
-from intact.core.rule import Facts, Migration
+from intact.core.rule import ByVersion, Facts, Migration
 from intact.core.tensor import TensorInfo
 from intact.diagnosis import Diagnosis, diagnose
 from intact.environments import environments_of
@@ -216,6 +216,7 @@ def facts_of(container: Container, found: Description, model: torch.nn.Module | 
         same_values=lru_cache(maxsize=None)(lambda source, dtype, key: _holds(container, model, source, dtype, key)),
         same_bytes=lru_cache(maxsize=None)(lambda a, b: equal_bytes(container, a, b)),
         migrate=lambda description: _migrate(model, description),
+        by_version=lambda description: _by_version(model, description),
         settings=lru_cache(maxsize=1)(lambda: settings_of(container)),
         reads=lambda path, name: _reads(model, path, name),
         has_model=model is not None,
@@ -241,6 +242,15 @@ def _migrate(model: torch.nn.Module | None, found: Description) -> Migration | N
     from intact.model.migration import has_own_loader, migrate
 
     return migrate(model, found) if has_own_loader(model) else None
+
+
+def _by_version(model: torch.nn.Module | None, found: Description) -> ByVersion | None:
+    if model is None:
+        return None
+    from intact.model.migration import has_own_loader
+    from intact.model.versions import by_version
+
+    return by_version(model, found) if has_own_loader(model) else None
 
 
 def _reads(model: torch.nn.Module | None, path: str, name: str) -> bool:

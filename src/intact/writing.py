@@ -7,6 +7,7 @@ output.
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -34,6 +35,7 @@ def write_checkpoint(
     source: str | os.PathLike[str],
     format: Format | None = None,  # noqa: A002 - the word of the command
     overwrite: bool = False,
+    versions: Mapping[str, int] | None = None,
 ) -> None:
     """Writes a state dict, atomically and durably.
 
@@ -43,6 +45,7 @@ def write_checkpoint(
         source: The checkpoint that was read, which must not be overwritten.
         format: By the ending of `output` where not given: `.safetensors`, or torch for any other.
         overwrite: Whether an existing `output` may be replaced.
+        versions: Versions of the model's classes by path; a torch file keeps them, safetensors has no place for them.
 
     Raises:
         IntactError: The output is the source, exists, or cannot be written.
@@ -56,7 +59,7 @@ def write_checkpoint(
     if chosen == "safetensors":
         _refuse_unwritable(values, target)
     state = {key: _own(value) for key, value in values.items()}
-    write_atomically(target, lambda path: _write(path, state, chosen), overwrite=overwrite)
+    write_atomically(target, lambda path: _write(path, state, chosen, versions or {}), overwrite=overwrite)
 
 
 def _belongs_to(target: Path, origin: Path) -> bool:
@@ -96,7 +99,7 @@ def _own(value: torch.Tensor) -> torch.Tensor:
     return plain.clone(memory_format=torch.contiguous_format)
 
 
-def _write(path: Path, state: dict[str, torch.Tensor], chosen: Format) -> None:
+def _write(path: Path, state: dict[str, torch.Tensor], chosen: Format, versions: Mapping[str, int]) -> None:
     if chosen == "safetensors":
         from safetensors.torch import save_file
 
@@ -104,4 +107,7 @@ def _write(path: Path, state: dict[str, torch.Tensor], chosen: Format) -> None:
     else:
         import torch
 
-        torch.save(state, path)
+        whole = OrderedDict(state)
+        if versions:
+            object.__setattr__(whole, "_metadata", {name: {"version": version} for name, version in versions.items()})
+        torch.save(whole if versions else state, path)

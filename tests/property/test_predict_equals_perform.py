@@ -34,6 +34,7 @@ from intact.repairs.split import Split
 from intact.repairs.tie import Tie
 from intact.repairs.transpose import Transpose
 from intact.repairs.unnest import Unnest
+from intact.repairs.versions import Versions
 
 _KEYS = ["a.w", "a.b", "b.w", "net.a.w", "net.b.w", "net[0].x", "ids"]
 _DTYPES = ["float32", "float16", "int64", "bool"]
@@ -79,6 +80,7 @@ def steps(draw: st.DrawFn, state: dict[str, torch.Tensor]) -> Step:
         "dequantize": Dequantize(tuple((key, keys[0], "rows", "float32") for key in some if _has_rows(state, key, keys[0]))),
         "merge-adapter": MergeAdapter(tuple(_adapters(state))),
         "sequence": Sequence((Rename(((keys[0], "first"),)), Fill((("counter", "int64", ()),))), lossless=True),
+        "versions": Versions(()),
         "drop": Drop(some),
         "rewrite": Rewrite("torch-tar"),
         "by-name": ByName("optimizer", tuple((key, f"moved.{key}") for key in some), some, draw(st.sampled_from([(), some]))),

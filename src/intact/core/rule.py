@@ -89,6 +89,28 @@ class Migration:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ByVersion:
+    """What depends on which version of the model's classes wrote a checkpoint.
+
+    Attributes:
+        complaint: What a load by torch ends in, with the versions recorded or without any; "" where it goes through.
+        changed: Keys that the model's own code would change then, and not if the versions were those of the classes here.
+        current: Versions of the classes here, by path of the module.
+        recorded: Versions in the file, None where there is none, for modules with loading code of their own that have another.
+        classes: Names of the classes of these.
+    """
+
+    complaint: str
+    changed: tuple[str, ...]
+    current: Mapping[str, int]
+    recorded: Mapping[str, int | None]
+    classes: Mapping[str, str]
+
+
+VersionsMatter = Callable[[Description], "ByVersion | None"]
+"""Description of what would be loaded to what the versions recorded with it change; None where they change nothing."""
+
 Migrate = Callable[[Description], "Migration | None"]
 """Description of what would be loaded to what the model's own code makes of it; None where there is no live model."""
 
@@ -117,6 +139,10 @@ def _unread() -> Mapping[str, Statistics]:
     return {}
 
 
+def _indifferent(found: Description) -> ByVersion | None:  # noqa: ARG001 - the shape of VersionsMatter
+    return None
+
+
 def _unmoved(found: Description) -> Migration | None:  # noqa: ARG001 - the shape of Migrate
     return None
 
@@ -136,6 +162,7 @@ class Facts:
         same_values: Whether the model already holds what a cast of the file's values would give.
         same_bytes: Whether two tensors of the file are equal, bit for bit.
         migrate: What the model's own loading code makes of a description.
+        by_version: What depends on the versions that the file records of the model's classes.
         values: Figures of every tensor of the file; empty where its values were not to be looked at.
         settings: What the file says about how its model was built, and files beside it: where, dotted name, value.
         reads: Path of a module and name of an attribute: whether what the module computes depends on it.
@@ -156,6 +183,7 @@ class Facts:
     same_values: SameValues = field(default=_incomparable)
     same_bytes: SameBytes = field(default=_unequal)
     migrate: Migrate = field(default=_unmoved)
+    by_version: VersionsMatter = field(default=_indifferent)
     values: Callable[[], Mapping[str, Statistics]] = field(default=_unread)
     settings: Callable[[], Mapping[str, Mapping[str, Plain]]] = field(default=_unsaid)
     reads: Callable[[str, str], bool] = field(default=_unknown)

@@ -40,10 +40,10 @@ def migrate(model: torch.nn.Module, found: Description) -> Migration:
         return Migration(False, reason=f"not tried: the checkpoint has more than {MOST_KEYS:,} keys")
     with random_state_kept():
         try:
-            first = _try(model, found)
+            first = tried(model, found)
             if first.error is None:
                 return _migration(first, found, "")
-            second = _try(model, found, expected_shapes=True)
+            second = tried(model, found, expected_shapes=True)
             return _migration(second, found, first.error)
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
             return Migration(False, reason=f"{type(error).__name__}: {short(str(error))}")
@@ -64,7 +64,7 @@ def has_own_loader(model: torch.nn.Module) -> bool:
 
 
 @dataclass(slots=True)
-class _Trial:
+class Trial:
     """One load on a copy.
 
     Attributes:
@@ -74,6 +74,7 @@ class _Trial:
         unexpected: What torch called unexpected.
         error: What it raised, None where it raised nothing.
         copied: Storage of a destination to (shape of the destination, source) of the last copy into it.
+        changed: Storages that the model's own code changed in place.
     """
 
     twin: torch.nn.Module
@@ -82,15 +83,17 @@ class _Trial:
     unexpected: tuple[str, ...] = ()
     error: str | None = None
     copied: dict[int, tuple[torch.Size, torch.Tensor]] = field(default_factory=dict)
+    changed: set[int] = field(default_factory=set)
 
 
-def _try(model: torch.nn.Module, found: Description, *, expected_shapes: bool = False) -> _Trial:
+def tried(model: torch.nn.Module, found: Description, *, expected_shapes: bool = False) -> Trial:
+    """Returns what a load of exactly these keys did to a copy of the model without memory; the model stays as it is."""
     state = state_of(model)
     guard = Snapshot(model, state, contents=False)
     try:
         twin = without_memory(model)
         shapes = {key: value.shape for key, value in _tensors(state) if not _is_lazy(value)} if expected_shapes else {}
-        trial = _Trial(twin, dict(_meta_tensors(found.tensors.values(), shapes)))
+        trial = Trial(twin, dict(_meta_tensors(found.tensors.values(), shapes)))
         _load(trial, found)
         return trial
     finally:
@@ -148,7 +151,7 @@ def _meta_tensors(infos: Iterable[TensorInfo], shapes: Mapping[str, torch.Size])
                 yield info.key, torch.empty(shapes.get(info.key, info.shape), dtype=dtype, device="meta")
 
 
-def _load(trial: _Trial, found: Description) -> None:
+def _load(trial: Trial, found: Description) -> None:
     state = state_of(trial.twin)
     own = {key: rebuilt(key, value, trial.given) for key, value in entries_in(state).items() if not is_extra_state(key)}
     within = set(tensors_in(state)) - set(state)
@@ -170,7 +173,7 @@ def _load(trial: _Trial, found: Description) -> None:
     trial.unexpected = tuple(getattr(result, "unexpected_keys", ()))
 
 
-def _recording(trial: _Trial) -> AbstractContextManager[Any]:
+def _recording(trial: Trial) -> AbstractContextManager[Any]:
     """A context in which every copy into a tensor is noted."""
     import torch
     from torch.overrides import TorchFunctionMode
@@ -180,33 +183,44 @@ def _recording(trial: _Trial) -> AbstractContextManager[Any]:
             result = func(*args, **(kwargs or {}))
             if func is torch.Tensor.copy_ and len(args) > 1 and _is_tensor(args[1]):
                 trial.copied[_storage(args[0])] = (args[0].shape, args[1])
+            elif _is_in_place(func) and args and _is_tensor(args[0]) and not _is_lazy(args[0]):
+                trial.changed.add(_storage(args[0]))
             return result
 
     return Recording()
+
+
+def _is_in_place(func: Any) -> bool:
+    name = getattr(func, "__name__", "")
+    return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
 
 
 def _storage(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def _migration(trial: _Trial, found: Description, error: str) -> Migration:
+def _migration(trial: Trial, found: Description, error: str) -> Migration:
     reason = error or trial.error or ""
     accepted = not (reason or trial.missing or trial.unexpected)
     return Migration(accepted, trial.missing, trial.unexpected, _renames(trial, found), reason)
 
 
-def _renames(trial: _Trial, found: Description) -> dict[str, str]:
+def _renames(trial: Trial, found: Description) -> dict[str, str]:
     """Keys found whose tensor, whole and as it is, ended under other keys of the model only; the first of these."""
-    key_of = {_storage(tensor): key for key, tensor in trial.given.items()}
     ended: dict[str, list[str]] = {}
-    for key, tensor in _tensors(state_of(trial.twin)):
-        source = _source(tensor, trial, key_of)
+    for key, source in sources_of(trial).items():
         if source is not None:
             ended.setdefault(source, []).append(key)
     return {source: keys[0] for source, keys in ended.items() if source not in keys and source in found.tensors}
 
 
-def _source(tensor: torch.Tensor, trial: _Trial, key_of: Mapping[int, str]) -> str | None:
+def sources_of(trial: Trial) -> dict[str, str | None]:
+    """Returns, for each tensor of the model, the key found whose whole tensor it got unchanged; None for anything else."""
+    key_of = {_storage(tensor): key for key, tensor in trial.given.items() if _storage(tensor) not in trial.changed}
+    return {key: _source(tensor, trial, key_of) for key, tensor in _tensors(state_of(trial.twin))}
+
+
+def _source(tensor: torch.Tensor, trial: Trial, key_of: Mapping[int, str]) -> str | None:
     """The key found whose whole tensor this one is, or was last filled from."""
     if _is_lazy(tensor) or str(tensor.layout) != "torch.strided":
         return None

@@ -110,6 +110,10 @@ def _place(data: Data) -> str:
     return f"put {count(len(keys), 'tensor')} in place of the model's, with the dtype of the file: {_some(keys)}"
 
 
+def _versions(data: Data) -> str:
+    return f"take the tensors for what the classes of {count(len(data['versions']), 'module')} write as they are now"
+
+
 def _fill(data: Data) -> str:
     return f"add {count(len(data['tensors']), 'tensor')} of {data['value']}: {_some(data['tensors'])}"
 
@@ -177,6 +181,7 @@ _WORDS: Mapping[str, Callable[[Data], str]] = {
     "cast": _cast,
     "place": _place,
     "fill": _fill,
+    "versions": _versions,
     "keep": _keep,
     "resize": _resize,
     "dequantize": _dequantize,

@@ -44,6 +44,7 @@ STEPS: Table[StepKind] = Table(
         "resize": "intact.repairs.resize:Resize",
         "merge-adapter": "intact.repairs.merge_adapter:MergeAdapter",
         "dequantize": "intact.repairs.dequantize:Dequantize",
+        "versions": "intact.repairs.versions:Versions",
         "drop": "intact.repairs.drop:Drop",
         "rewrite": "intact.repairs.rewrite:Rewrite",
         "by-name": "intact.repairs.by_name:ByName",

@@ -27,6 +27,7 @@ from intact.repairs.split import Split
 from intact.repairs.tie import Tie
 from intact.repairs.transpose import Transpose
 from intact.repairs.unnest import Unnest
+from intact.repairs.versions import Versions
 
 SAID: list[tuple[Step, str]] = [
     (Unnest("model"), "take what stands under `model`"),
@@ -60,6 +61,7 @@ SAID: list[tuple[Step, str]] = [
         Sequence((Rename((("a", "b"),)), Fill((("n", "int64", ()),))), lossless=False),
         "rename `a` to `b`; add 1 tensor of 0: `n`",
     ),
+    (Versions((("", 1), ("stem", 2))), "take the tensors for what the classes of 2 modules write as they are now"),
     (Drop(("w", "v")), "leave out 2 tensors: `w` and 1 more"),
     (Drop(("w",), lossless=True), "leave out 1 tensor: `w`, which the model has no use for"),
     (Rewrite("torch-tar"), "read the torch tar archive from before 0.1.11 without torch; tensors stay as they are"),

@@ -127,6 +127,7 @@ def survive(facts: Facts) -> Iterator[Finding]:
 
 def observe(facts: Facts) -> Iterator[Finding]:
     """Yields keys that the model's own `load_state_dict` does not take although it is given them."""
+    yield from _older(facts)
     migration = facts.migrate(facts.found) if facts.has_model and not facts.differences else None
     skipped = [key for key in migration.missing if key in facts.found.tensors] if migration is not None else []
     if skipped:
@@ -140,6 +141,25 @@ def observe(facts: Facts) -> Iterator[Finding]:
             cause="the class overrides `load_state_dict` and drops keys before it calls torch's, which was meant for other files",
             help="intact.load_into gives these keys to torch's own loading code afterwards, and reads them back",
         )
+
+
+def _older(facts: Facts) -> Iterator[Finding]:
+    """Yields keys of an older version whose values the model's own code would change, which nothing here can do in its place."""
+    matter = facts.by_version(facts.found) if facts.has_model and not facts.differences else None
+    older = [path for path, version in matter.recorded.items() if version is not None] if matter is not None else []
+    if matter is None or not older or not matter.changed:
+        return
+    first, its = older[0], matter.classes[older[0]]
+    yield Finding(
+        CODE,
+        "error",
+        f"the file was written by version {matter.recorded[first]} of `{its}`, now {matter.current[first]}, whose own loading "
+        f"code makes other values of {count(len(matter.changed), 'key')}: {some(matter.changed)}",
+        matter.changed,
+        {"recorded": {path: matter.recorded[path] for path in older[:100]}, "changed": list(matter.changed)},
+        cause="the class stored these tensors otherwise before; its `_load_from_state_dict` computes what they are now",
+        help="load it once with torch, model.load_state_dict(intact.read(path)), and save the model anew",
+    )
 
 
 RULE = Rule(CODE, detect, page=__doc__ or "")

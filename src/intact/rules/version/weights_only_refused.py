@@ -59,7 +59,7 @@ _REFUSED = re.compile(r"(?:numpy|datetime)\..+|collections\.(?:deque|defaultdict
 """Names that intact reads as data and that torch 2.13 does not allow unless somebody adds them."""
 
 _OTHER_SYSTEMS = re.compile(r"pathlib\.(?:_local\.)?" + ("PosixPath" if os.name == "nt" else "WindowsPath"))
-"""Paths that cannot be made on this system: unpickling ends in NotImplementedError, or UnsupportedOperation since Python 3.13."""
+"""Paths that cannot be made on this system, whatever the options of torch.load."""
 
 _TORCH_FORMATS = ("torch-zip", "torch-legacy")
 
