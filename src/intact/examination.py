@@ -203,7 +203,7 @@ def facts_of(container: Container, found: Description, model: torch.nn.Module | 
             f"the checkpoint has no place named {at!r}", path=container.source.path, help="`intact inspect` lists the places"
         )
     expected = _expected(model)
-    from intact.survey import cast_loss, equal_bytes
+    from intact.survey import cast_loss, equal_bytes, rounds_to
 
     return Facts(
         found,
@@ -215,6 +215,7 @@ def facts_of(container: Container, found: Description, model: torch.nn.Module | 
         measure=lru_cache(maxsize=None)(lambda source, dtype: cast_loss(container, source, dtype)),
         same_values=lru_cache(maxsize=None)(lambda source, dtype, key: _holds(container, model, source, dtype, key)),
         same_bytes=lru_cache(maxsize=None)(lambda a, b: equal_bytes(container, a, b)),
+        rounds_to=lambda wide, narrow: rounds_to(container, wide, narrow),
         migrate=lambda description: _migrate(model, description),
         by_version=lambda description: _by_version(model, description),
         settings=lru_cache(maxsize=1)(lambda: settings_of(container)),

@@ -71,6 +71,26 @@ def equal_bytes(container: Container, first: str, second: str) -> bool:
     return all(np.array_equal(_bits(x), _bits(y)) for x, y in pairs)
 
 
+def rounds_to(container: Container, wide: str, narrow_key: str) -> bool:
+    """Tells whether a tensor, cast to the dtype of another one of the same shape, is that one bit for bit.
+
+    Args:
+        container: The open checkpoint.
+        wide: Key of the tensor that is cast.
+        narrow_key: Key of the other one.
+    """
+    import numpy as np
+
+    a, b = container.record(wide), container.record(narrow_key)
+    from_, to = dtype_named(a.dtype), dtype_named(b.dtype)
+    if a.shape != b.shape or from_ is None or to is None or not a.layout == b.layout == "strided":
+        return False
+    if _overlaps_much(a) or _overlaps_much(b):
+        return False
+    pairs = zip(_raw_chunks(container, a), _raw_chunks(container, b), strict=True)
+    return all(np.array_equal(_bits(narrow(widen(x, from_), to)), _bits(y)) for x, y in pairs)
+
+
 def values_equal_after_cast(container: Container, key: str, dtype: str, held: NDArray[Any]) -> bool:
     """Tells whether a cast of the file's values is what the model holds already, bit for bit.
 

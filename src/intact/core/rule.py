@@ -66,6 +66,9 @@ SameValues = Callable[[str, str, str], bool]
 """(source key, dtype, key in the model): whether the model holds just what the cast of the file's values would give."""
 
 
+RoundsTo = Callable[[str, str], bool]
+"""Two source keys: whether the first, cast to the dtype of the second, is the second bit for bit."""
+
 SameBytes = Callable[[str, str], bool]
 """Two source keys: whether dtype, shape and all bytes are equal."""
 
@@ -161,6 +164,7 @@ class Facts:
         measure: Figures of a cast, from the bytes; asked only when a difference of dtype calls for it.
         same_values: Whether the model already holds what a cast of the file's values would give.
         same_bytes: Whether two tensors of the file are equal, bit for bit.
+        rounds_to: Whether one tensor of the file is another one in a wider dtype, bit for bit after the cast.
         migrate: What the model's own loading code makes of a description.
         by_version: What depends on the versions that the file records of the model's classes.
         values: Figures of every tensor of the file; empty where its values were not to be looked at.
@@ -182,6 +186,7 @@ class Facts:
     measure: Measure = field(default=_unmeasured)
     same_values: SameValues = field(default=_incomparable)
     same_bytes: SameBytes = field(default=_unequal)
+    rounds_to: RoundsTo = field(default=_unequal)
     migrate: Migrate = field(default=_unmoved)
     by_version: VersionsMatter = field(default=_indifferent)
     values: Callable[[], Mapping[str, Statistics]] = field(default=_unread)

@@ -52,7 +52,17 @@ from intact.rules.behaviour import (
     not_probed,
     output_differs,
 )
-from intact.rules.dtype import complex_to_real, fp8_without_scale, int_float, mixed, narrowing, overflow, underflow, widening
+from intact.rules.dtype import (
+    complex_to_real,
+    fp8_without_scale,
+    int_float,
+    master_weights_present,
+    mixed,
+    narrowing,
+    overflow,
+    underflow,
+    widening,
+)
 from intact.rules.file import incomplete_save
 from intact.rules.safety import code_execution, unknown_global
 from intact.rules.state import (
@@ -140,6 +150,7 @@ RULES: tuple[Rule, ...] = (
     untrained_statistics.RULE,
     all_zero.RULE,
     mixed.RULE,
+    master_weights_present.RULE,
     fp8_without_scale.RULE,
     needs_newer_torch.OBSERVE,
     torch_differs.RULE,
