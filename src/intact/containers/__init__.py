@@ -126,7 +126,17 @@ def open_container(path: str | os.PathLike[str]) -> Container:
     Raises:
         CannotRead: It is not there, is no checkpoint, is damaged, or is too large for what it claims to be; the code says which.
     """
-    return _opened(located(Path(path)), tuple(FORMATS.builtin()))
+    container = _opened(located(Path(path)), tuple(FORMATS.builtin()))
+    if not getattr(container, "pieces", None):
+        return container
+    from intact.containers.pickled import PickledContainer
+    from intact.containers.rank_files import joined
+
+    try:
+        return joined(container, open_single) if isinstance(container, PickledContainer) else container
+    except BaseException:
+        container.close()
+        raise
 
 
 def open_single(path: str | os.PathLike[str]) -> Container:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,9 +150,21 @@ def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
     if not candidates:
         raise _nothing(folder)
     candidates = [name for name in candidates if not _is_being_replaced(folder.path, name, candidates)]
-    if len(candidates) > 1:
+    if len(candidates) > 1 and not _are_of_one_run(folder.path, candidates):
         raise _several(folder, candidates)
     return folder.path / candidates[0]
+
+
+def _are_of_one_run(folder: Path, names: list[str]) -> bool:
+    """Tells whether files that differ in one number of their names hold the parts of several processes."""
+    from intact.containers import open_single  # which knows this module
+    from intact.containers.rank_files import siblings
+
+    if siblings(folder / names[0]) != sorted(names, key=natural_order):
+        return False
+    with suppress(IntactError), closing(open_single(folder / names[0])) as first:
+        return bool(getattr(first, "pieces", None))
+    return False
 
 
 def _is_being_replaced(folder: Path, name: str, others: Iterable[str]) -> bool:

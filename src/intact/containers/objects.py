@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intact.containers import modules
+from intact.containers.distributed import Pieces, pieces_of
 from intact.containers.pickles import ForeignTensor
 from intact.containers.summaries import SCALARS, key_text, kind_and_text
 from intact.core.container import Foreign, TensorRecord
@@ -36,10 +37,14 @@ class Walked:
     Attributes:
         description: Everything but bytes.
         records: Tensor by key; the keys of `description.tensors` and `description.absent`.
+        pieces: By path, tensors of which a part is here and other files hold the rest.
+        piece_paths: Identity of their records to path, the last one of several.
     """
 
     description: Description
     records: dict[str, TensorRecord]
+    pieces: dict[str, Pieces] = field(default_factory=dict)
+    piece_paths: dict[int, str] = field(default_factory=dict)
 
 
 def walk(root: Any, foreign: tuple[ForeignName, ...], path: str) -> Walked:
@@ -83,6 +88,8 @@ class _Walker:
     visits: int = 0
     characters: int = 0
     unlisted: int = 0
+    pieces: dict[str, Pieces] = field(default_factory=dict)
+    piece_paths: dict[int, str] = field(default_factory=dict)
 
     def run(self, root: Any) -> None:
         """Looks at everything below the root, in order."""
@@ -95,6 +102,8 @@ class _Walker:
                 self.tensor(step.path, step.nest, record)
             elif isinstance(step.value, Foreign) and modules.state_of(step.value) is not None:
                 self.module(step.path, step.value, step.depth)
+            elif isinstance(step.value, Foreign) and (pieces := pieces_of(step.value)) is not None:
+                self.spread(step, pieces)
             else:
                 self.other(step, steps)
 
@@ -159,6 +168,16 @@ class _Walker:
         target[free] = TensorInfo(
             free, record.dtype, record.shape, role=role, layout=record.layout, nest=nest, source=free, device=device
         )
+
+    def spread(self, step: _Step, pieces: Pieces) -> None:
+        """Adds a tensor that processes share: itself where it is whole, else what there is of it."""
+        if pieces.whole is not None:
+            self.tensor(step.path, step.nest, pieces.whole)
+            return
+        self.pieces[step.path] = pieces
+        self.piece_paths[id(step.value)] = step.path
+        here = ", ".join(f"{list(piece.record.shape)} from {list(piece.offsets)} on" for piece in pieces.held[:3]) or "nothing"
+        self.extras.append(Extra(step.path, "part", f"of {pieces.dtype} {list(pieces.shape)}: {here}"))
 
     def note(self, path: str, value: Any) -> None:
         """Adds an entry that is no tensor."""
@@ -229,6 +248,8 @@ class _Walker:
                 metadata=self.metadata,
             ),
             self.records,
+            self.pieces,
+            self.piece_paths,
         )
 
 

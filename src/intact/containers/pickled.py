@@ -7,11 +7,14 @@ are walked when somebody asks for a description, or at once where a tensor reach
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
+from intact.containers.distributed import Pieces, is_spread
 from intact.containers.objects import Walked, walk
 from intact.containers.pickles import Unpickled
+from intact.containers.shown import listed, shown
 from intact.core.checksum import Checksum
 from intact.core.container import Storage, TensorRecord
 from intact.core.description import Description, Source
@@ -20,6 +23,23 @@ from intact.core.remark import Remark
 from intact.core.wording import count
 from intact.errors import Damaged
 from intact.files.reading import BoundedFile
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Files of the same run beside a file that holds parts of tensors, which together still lack some.
+
+    Attributes:
+        names: All of them, the file itself among them.
+        key: A tensor that they do not hold whole.
+        held: How many of its values they hold.
+        elements: How many it has.
+    """
+
+    names: tuple[str, ...]
+    key: str
+    held: int
+    elements: int
 
 
 class PickledContainer:
@@ -55,8 +75,9 @@ class PickledContainer:
         self._unpickled = unpickled
         self._bytes_of = bytes_of
         self._checksums = checksums
-        self.remarks = (*remarks, *_of_texts(unpickled))
+        self.own_remarks = (*remarks, *_of_texts(unpickled))
         self._as_described = as_described
+        self.beside: Beside | None = None
         self._walked: Walked | None = None
         if unpickled.problems:
             if lost is None:
@@ -69,6 +90,22 @@ class PickledContainer:
     def source(self) -> Source:
         """Path, format, size, writer and checksums."""
         return self._source
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is to be said of the format, its writer, and of tensors of which only a part is here."""
+        pieces = self.pieces
+        return (*self.own_remarks, _of_parts(pieces, self.beside)) if pieces else self.own_remarks
+
+    @property
+    def pieces(self) -> Mapping[str, Pieces]:
+        """By path, tensors of which a part is here; only a file that names their classes is walked for it."""
+        return self._walk().pieces if any(is_spread(name.name) for name in self._unpickled.foreign) else {}
+
+    @property
+    def piece_paths(self) -> Mapping[int, str]:
+        """Identity of the records of such parts to their path."""
+        return self._walk().piece_paths
 
     def describe(self) -> Description:
         """Returns what the file holds.
@@ -143,6 +180,26 @@ class PickledContainer:
             evidence={"keys": [key for key, _ in named if key], "tensors": len(named)},
             help="the file was changed after it was written, or made to read foreign memory; fetch it again from its source",
         )
+
+
+def _of_parts(pieces: Mapping[str, Pieces], beside: Beside | None) -> Remark:
+    """What is to be said of a file that one process of several wrote."""
+    path, first = next(iter(pieces.items()))
+    key, here, whole = path, sum(piece.record.elements for piece in first.held), prod(first.shape)
+    what = "it holds"
+    if beside is not None:
+        key, here, whole = beside.key, beside.held, beside.elements
+        what = f"{listed(beside.names)} hold"
+    return Remark(
+        "file/missing-shard",
+        f"{what} the parts of single processes: of {count(len(pieces), 'tensor')} other files have the rest, as of "
+        f"`{shown(key)}`, {here:,} of {whole:,} values",
+        "error",
+        tuple(pieces),
+        {"tensors": len(pieces), "key": key, "values": here, "elements": whole, "files": list(beside.names if beside else ())},
+        "every process of the run saved its own state dict (FSDP, tensor parallel)",
+        "put the files of all processes into one folder and name it, or one of them: intact puts the parts together",
+    )
 
 
 def _of_texts(unpickled: Unpickled) -> Iterator[Remark]:

@@ -63,6 +63,9 @@ SILENT: list[tuple[str, Description, Description]] = [
     ("arch/fused-split", held({"a.weight": (4, 8), "b.weight": (4, 8)}), wanted({"c.weight": (9, 8)})),
     ("arch/parametrization", held({"a.weight_g": (4, 1)}), wanted({"a.weight_g": (4, 1)})),
     ("arch/quantized", held({**NET, "fc.scale": (1,)}), wanted(NET)),  # a scale beside a weight of numbers
+    ("arch/flattened", held({"flat_param": (12,)}), wanted({"flat_param": (12,)})),
+    ("arch/flattened", held({"flat_param": (3, 4)}), wanted({"fc.weight": (3, 4)})),
+    ("arch/flattened", held({"fc.weights": (12,)}), wanted({"fc.weight": (3, 4)})),
     ("arch/folded-batchnorm", held({**NET, "fc.extra.bias": (3,)}), wanted({**NET, "norm.weight": (3,), "norm.bias": (3,)})),
     ("arch/unmerged-adapter", held({**NET, "fc.lora_A.weight": (2, 9), "fc.lora_B.weight": (3, 2)}), wanted(NET)),
     ("arch/adapter-only", held({**NET, "fc.lora_A.weight": (2, 4), "fc.lora_B.weight": (3, 2)}), wanted(NET)),

@@ -55,6 +55,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from intact.alignment.flats import is_flat
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import count, example
@@ -80,6 +81,8 @@ def detect(facts: Facts) -> Iterator[Finding]:
     if len(named) > SAME_NAMES * max(len(found), len(expected)):
         return
     unexpected, missing = facts.of_kind("unexpected"), facts.of_kind("missing")
+    if any(d.found is not None and is_flat(d.found) for d in unexpected):
+        return  # no key of any model is in such a file
     if not missing and not facts.of_kind("shape"):
         return
     yield Finding(

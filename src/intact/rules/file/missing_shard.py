@@ -6,6 +6,9 @@ The index names more shards than the folder holds, because a download was interr
 follow the index name a tensor instead of the file; programs that read every file of the folder start up with random weights and
 say nothing. The cause is one absent file, however many keys it takes along.
 
+Sharded training writes another kind: each process saves its own state dict, whose tensors (`DTensor`, `ShardedTensor`) say which
+part of the whole they are. Where the files of all processes lie in one folder, intact puts the parts together.
+
 ## Example
 
 ```python
