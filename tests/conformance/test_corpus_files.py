@@ -108,7 +108,6 @@ NAMED_BY_KIND = {
     "torchscript": "file/torchscript-archive",
     "torchscript-mobile": "file/torchscript-archive",
     "torch-export (.pt2)": "file/exported-program",
-    "torch-package": "file/foreign-format",
     "sb3-zip": "file/wrapped-archive",
     "tar.gz-archive": "file/wrapped-archive",
     "torchserve-mar": "file/wrapped-archive",

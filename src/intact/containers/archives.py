@@ -55,11 +55,13 @@ def content_name(head: bytes) -> str:
 # --- compressed files
 
 
-def _compressed(file: BoundedFile, name: str, unpack: Callable[[bytes], bytes] | None) -> IntactError:
+def _compressed(file: BoundedFile, name: str, unpack: Callable[[bytes], bytes] | None) -> IntactError | None:
     try:
         content = unpack(file.head(PACKED_LIMIT_BYTES)) if unpack else b""
     except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError, MemoryError):
         content = b""
+    if not content and name in _SHORT_MAGIC:
+        return None  # two or three bytes that chance makes too
     command = f"{_UNPACKERS.get(name, name)} {file.path.name}"
     if is_tar_header(content[:TAR_BLOCK_BYTES]):
         return _bundle(file, f"{name}-compressed tar", list(tar_members(memoryview(content))), f"tar -xf {file.path.name}")
@@ -90,6 +92,10 @@ def _unxz(data: bytes) -> bytes:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY_LIMIT_BYTES).decompress(data, UNPACKED_LIMIT_BYTES)
 
 
+def _unlzma(data: bytes) -> bytes:
+    return lzma.LZMADecompressor(lzma.FORMAT_ALONE, LZMA_MEMORY_LIMIT_BYTES).decompress(data, UNPACKED_LIMIT_BYTES)
+
+
 _COMPRESSED: tuple[tuple[bytes, str, Callable[[bytes], bytes] | None], ...] = (
     (b"\x1f\x8b", "gzip", _gunzip),
     (b"BZh", "bzip2", _bunzip),
@@ -98,13 +104,15 @@ _COMPRESSED: tuple[tuple[bytes, str, Callable[[bytes], bytes] | None], ...] = (
     (b"\x04\x22\x4d\x18", "lz4", None),
     (b"7z\xbc\xaf\x27\x1c", "7z", None),
     (b"Rar!\x1a\x07", "rar", None),
-    (b"\x78\x9c", "zlib", _inflate),
-    (b"\x78\xda", "zlib", _inflate),
+    *((magic, "zlib", _inflate) for magic in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")),
+    (b"\x5d\x00\x00", "lzma", _unlzma),
 )
+_SHORT_MAGIC = ("zlib", "lzma")
 _UNPACKERS = {
     "gzip": "gunzip",
     "bzip2": "bunzip2",
     "xz": "unxz",
+    "lzma": "unlzma",
     "zstd": "unzstd",
     "lz4": "unlz4",
     "7z": "7z x",

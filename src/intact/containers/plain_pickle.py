@@ -12,6 +12,7 @@ from intact.containers.array_tensors import with_tensors
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import Unpickled, load, merged, names_in
+from intact.containers.pickles.joblib import WRAPPER
 from intact.containers.torch_legacy import nested_legacy, writer_of
 from intact.core.description import Source
 from intact.core.remark import Remark
@@ -58,11 +59,12 @@ def open_file(file: BoundedFile) -> PickledContainer:
 def _remark(unpickled: Unpickled) -> Remark:
     arrays = any(name.startswith("numpy.") for name in unpickled.known)
     held = "numpy arrays" if arrays else "its objects"
+    program = "joblib.dump" if any(WRAPPER.fullmatch(name.name) for name in unpickled.foreign) else "pickle.dump"
     return Remark(
         "file/plain-pickle",
-        f"it was written by pickle.dump and not by torch.save: a plain pickle around {held}",
+        f"it was written by {program} and not by torch.save: a plain pickle around {held}",
         "error",
-        evidence={"protocol": unpickled.protocol, "arrays": arrays},
+        evidence={"protocol": unpickled.protocol, "arrays": arrays, "program": program},
         cause="torch.load looks for the magic number that torch.save writes, and says that it is invalid or missing",
         help="intact reads it as it is, and runs nothing of it; save it again with intact.save once it is loaded",
         opened=True,

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from intact.containers import exported, torchscript
+from intact.containers import exported, torch_package, torchscript
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import GlobalName, begins_as_pickle, load, merged, names_in
@@ -26,6 +26,7 @@ from intact.containers.torch_zip_remarks import (
     SAMPLED_STORAGES,
     SMALL_RECORD_LIMIT_BYTES,
     is_swapped,
+    other_archive,
     remarks_of,
 )
 from intact.containers.zip_walk import WalkedZip
@@ -46,8 +47,6 @@ DIRECTORY_LIMIT = 1 << 26
 """Bytes of a torn central directory that are looked through for records behind it."""
 PICKLE_LIMIT_BYTES = 1 << 30
 """Largest `data.pkl`; 20,000 tensors take two million bytes."""
-_CHECKPOINT_ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".th", ".pkl")
-_NAMED_LIMIT = 10
 
 
 def matches(file: BoundedFile) -> bool:
@@ -133,7 +132,10 @@ def open_archive(file: BoundedFile, archive: Zip, *remarks: Remark) -> PickledCo
 def _opened(file: BoundedFile, archive: Zip, lost: Lost | None, *remarks: Remark) -> PickledContainer:
     if exported.is_exported(archive):
         return _exported(file, archive, lost)
-    folder, path = _folder(archive, file), str(file.path)
+    path = str(file.path)
+    if torch_package.is_package(archive, folder := _first_folder(archive)):
+        return _package(file, archive, folder, lost, *remarks)
+    folder = _folder(archive, file)
     memory = Held(path, nested_legacy)
     storages = _Storages(archive, folder, path, memory, lost)
     main = f"{folder}data.pkl"
@@ -155,6 +157,37 @@ def _opened(file: BoundedFile, archive: Zip, lost: Lost | None, *remarks: Remark
     remarks += remarks_of(archive, folder, storages.entries)
     checksums = partial(_checksums, archive, storages.by_header, main, tolerant=lost is not None)
     return PickledContainer(file, source, unpickled, storages.bytes_of, checksums, remarks, lost=lost)
+
+
+def _package(file: BoundedFile, archive: Zip, folder: str, lost: Lost | None, *remarks: Remark) -> PickledContainer:
+    path = str(file.path)
+    memory = Held(path, nested_legacy)
+    storages = _Storages(archive, folder, path, memory, lost, place="{folder}.data/{key}.storage")
+    mains = torch_package.pickles_in(archive, folder)
+    if not mains:
+        raise NotACheckpoint(
+            "an archive of torch.package without a pickle: it holds no weights",
+            code="file/foreign-format",
+            path=path,
+            help="name the file that the weights were saved to",
+        )
+    read = {}
+    for main in mains:
+        pickle = _undone(archive, archive.entry(main), lost)
+        read[main[len(folder) :]] = load(pickle, persistent_load=storages.load, memory=memory, path=path)
+    unpickled = torch_package.together(read)
+    elsewhere = _named_elsewhere(archive, storages.entries, *mains, *torch_package.texts_in(archive, folder))
+    unpickled = replace(unpickled, foreign=merged(unpickled.foreign, elsewhere))
+    source = Source(
+        path,
+        torch_package.NAME,
+        file.size_bytes,
+        (file.path.name,),
+        Writer("torch.package", "", "the layout of the archive"),
+        Integrity("crc32" if any(entry.crc for entry in archive.entries.values()) else "none"),
+    )
+    checksums = partial(_checksums, archive, storages.by_header, mains[0], tolerant=lost is not None)
+    return PickledContainer(file, source, unpickled, storages.bytes_of, checksums, (*remarks, torch_package.REMARK), lost=lost)
 
 
 def _exported(file: BoundedFile, archive: Zip, lost: Lost | None) -> PickledContainer:
@@ -198,10 +231,11 @@ def _checksums(archive: Zip, names: Mapping[int, str], main: str, *, tolerant: b
             yield Checksum(entry.name, entry.crc, content, begin, names.get(entry.header, ""), entry.name.lower() == main.lower())
 
 
-def _named_elsewhere(archive: Zip, storages: Iterable[Entry], main: str) -> Iterator[ForeignName]:
+def _named_elsewhere(archive: Zip, storages: Iterable[Entry], *mains: str) -> Iterator[ForeignName]:
     """Yields what other pickles of the archive name: members beside the checkpoint, and second ones of a name."""
     known = {entry.header for entry in storages}
-    others = [e for e in archive.entries.values() if e.header not in known and e.name.lower() != main.lower()]
+    read = {main.lower() for main in mains}
+    others = [e for e in archive.entries.values() if e.header not in known and e.name.lower() not in read]
     for entry in [*archive.repeated, *others][:MEMBERS_LIMIT]:
         try:
             content = archive.content(entry, PICKLE_LIMIT_BYTES)
@@ -215,48 +249,18 @@ def _named_elsewhere(archive: Zip, storages: Iterable[Entry], main: str) -> Iter
 def _folder(archive: Zip, file: BoundedFile) -> str:
     """Returns the folder of the records, with its slash: that of the first record, as torch does it, or the only one there is."""
     names = [entry.name for entry in archive.entries.values()]
-    first = names[0].partition("/") if names else ("", "", "")
     folders = [name[: -len("data.pkl")] for name in names if name.lower().endswith("data.pkl") and name.count("/") <= 1]
-    folder = first[0] + first[1]
+    folder = _first_folder(archive)
     if f"{folder}data.pkl" not in archive:
         if len(folders) != 1 or not folders[0].endswith("/"):
-            raise _other_archive(names, str(file.path))
+            raise other_archive(names, str(file.path))
         folder = folders[0]
     return folder
 
 
-def _other_archive(names: list[str], path: str) -> CannotRead:
-    lasts = {name.rpartition("/")[2].lower() for name in names}
-    if "archive_format" in lasts:
-        return NotACheckpoint(
-            "a program of torch.export that was compiled, without weights of its own",
-            code="file/exported-program",
-            path=path,
-            help="take the checkpoint that it was compiled from; torch._inductor.aoti_load_package runs this one",
-        )
-    if "extern_modules" in lasts:
-        return NotACheckpoint(
-            "an archive of torch.package: sources and pickles of its own layout",
-            code="file/foreign-format",
-            path=path,
-            help="load it with torch.package.PackageImporter, and save the state dict of the model inside",
-        )
-    inside = [name for name in names if name.lower().endswith((*_CHECKPOINT_ENDINGS, "data.pkl"))]
-    if inside:
-        return NotACheckpoint(
-            f"an archive around {len(inside)} files that may be checkpoints: {', '.join(inside[:3])}",
-            code="file/wrapped-archive",
-            path=path,
-            evidence={"members": inside[:_NAMED_LIMIT], "member_count": len(inside)},
-            help="unpack the archive and name the file inside",
-        )
-    return NotACheckpoint(
-        f"a zip archive of {len(names):,} files without data.pkl, which every checkpoint of torch has",
-        code="file/not-a-checkpoint",
-        path=path,
-        evidence={"members": names[:_NAMED_LIMIT]},
-        help="unpack the archive and look for the checkpoint among its files",
-    )
+def _first_folder(archive: Zip) -> str:
+    first = next((entry.name for entry in archive.entries.values()), "").partition("/")
+    return first[0] + first[1]
 
 
 def _writer(archive: Zip, folder: str) -> Writer:
@@ -290,10 +294,12 @@ class _Storages:
         memory: Held,
         lost: Lost | None,
         byteorder: Literal["little", "big"] | None = None,
+        place: str = "{folder}data/{key}",
     ) -> None:
         self._archive = archive
         self._lost = lost
         self._folder = folder
+        self._place = place
         self._path = path
         self._memory = memory
         self._byteorder = byteorder or _byteorder(archive, folder, path)
@@ -326,7 +332,7 @@ class _Storages:
             return Storage(key, dtype, size_bytes, byteorder=self._byteorder, device=device)
 
     def _found(self, key: str, dtype: str, size_bytes: int, device: str) -> Storage:
-        entry = self._archive.entry(f"{self._folder}data/{key}")
+        entry = self._archive.entry(self._place.replace("{folder}", self._folder).replace("{key}", key))
         if size_bytes > entry.size_bytes:
             raise Damaged(
                 f"storage {key!r} is declared with {size_bytes:,} bytes, and its record {entry.name!r} has {entry.size_bytes:,}",

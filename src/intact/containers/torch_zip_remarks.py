@@ -13,6 +13,7 @@ from intact.containers.shown import listed, shown_list
 from intact.containers.zips import Entry, Zip
 from intact.core.remark import Remark
 from intact.core.wording import count
+from intact.errors import CannotRead, NotACheckpoint
 
 NEWEST_VERSION = 10
 """Highest version record that torch 2.13 reads (`kMaxSupportedFileFormatVersion`)."""
@@ -23,6 +24,8 @@ _FEWEST_VALUES = 24
 _PLAUSIBLE = 40
 """Powers of two up to which a weight is ordinary: between 1e-12 and 1e12."""
 _CODES = {"float32": "f", "float64": "d"}
+_CHECKPOINT_ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".th", ".pkl")
+_NAMED_LIMIT = 10
 
 
 def remarks_of(archive: Zip, folder: str, storages: Iterable[Entry]) -> tuple[Remark, ...]:
@@ -111,3 +114,31 @@ def is_swapped(samples: Iterable[tuple[str, memoryview]]) -> bool:
 
 def _ordinary(value: float) -> bool:
     return isfinite(value) and value != 0 and abs(frexp(value)[1]) <= _PLAUSIBLE
+
+
+def other_archive(names: list[str], path: str) -> CannotRead:
+    """Returns what an archive is that has no `data.pkl`, by the names of its members."""
+    lasts = {name.rpartition("/")[2].lower() for name in names}
+    if "archive_format" in lasts:
+        return NotACheckpoint(
+            "a program of torch.export that was compiled, without weights of its own",
+            code="file/exported-program",
+            path=path,
+            help="take the checkpoint that it was compiled from; torch._inductor.aoti_load_package runs this one",
+        )
+    inside = [name for name in names if name.lower().endswith((*_CHECKPOINT_ENDINGS, "data.pkl"))]
+    if inside:
+        return NotACheckpoint(
+            f"an archive around {len(inside)} files that may be checkpoints: {', '.join(inside[:3])}",
+            code="file/wrapped-archive",
+            path=path,
+            evidence={"members": inside[:_NAMED_LIMIT], "member_count": len(inside)},
+            help="unpack the archive and name the file inside",
+        )
+    return NotACheckpoint(
+        f"a zip archive of {len(names):,} files without data.pkl, which every checkpoint of torch has",
+        code="file/not-a-checkpoint",
+        path=path,
+        evidence={"members": names[:_NAMED_LIMIT]},
+        help="unpack the archive and look for the checkpoint among its files",
+    )

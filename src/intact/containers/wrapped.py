@@ -249,6 +249,6 @@ _STREAMS: Mapping[bytes, tuple[str, Callable[[], Any]]] = {
     b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(31)),
     b"BZh": ("bzip2", bz2.BZ2Decompressor),
     b"\xfd7zXZ\x00": ("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _LZMA_MEMORY_LIMIT_BYTES)),
-    b"\x78\x9c": ("zlib", lambda: zlib.decompressobj(15)),
-    b"\x78\xda": ("zlib", lambda: zlib.decompressobj(15)),
+    **dict.fromkeys((b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"), ("zlib", lambda: zlib.decompressobj(15))),
+    b"\x5d\x00\x00": ("lzma", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, _LZMA_MEMORY_LIMIT_BYTES)),
 }

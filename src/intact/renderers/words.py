@@ -43,6 +43,7 @@ CONTAINERS = {
     "safetensors": "safetensors",
     "sharded": "sharded set",
     "torch-zip": "torch zip archive",
+    "torch-package": "torch.package archive",
     "rank-files": "torch files of several processes",
     "training-folder": "folder of training state",
     "torch-legacy": "torch file from before 1.6",

@@ -45,6 +45,7 @@ _DATA = re.compile(
     r"|unicode|long|basestring|xrange|NoneType|Ellipsis|NotImplemented|[A-Z]\w*(?:Error|Exception|Warning))"
     r"|numpy\.(?:random\.(?:_pickle|mtrand|bit_generator)\.\w+|random\.\w+|ma\.core\.\w+|(?:_?core|_core)\.\w+\.(?:_reconstruct|scalar|_frombuffer|"
     r"_ufunc_reconstruct|_unpickle\w*|void|record|recarray|memmap|ndarray|dtype\w*|str_|bytes_|object_)|dtypes?\.\w+|[a-z]\w*\d*_?|matrix)"
+    r"|(?:[\w.]+\.)?joblib\.numpy_pickle\.NumpyArrayWrapper"
     r"|torch\.(?:nn|optim|ao|quantization|distributions|distributed\.(?:checkpoint|_shard|_?tensor|device_mesh\.DeviceMesh|_mesh_layout\._\w+"
     r"|fsdp\.\w*flat_param|remote_device\._remote_device)|_C|_utils|_tensor"
     r"|storage|serialization\._get_layout|device|Size|dtype|Generator|jit\._pickle|utils\.data\.(?:dataset|dataloader|sampler)"

@@ -39,6 +39,9 @@ class Machine:
         persistent_load: Makes the value of a persistent id; without one it is an inert record.
         memory: Holds the values that stand in the pickle itself; without one, tensors of that kind are inert records.
         path: The file, for errors.
+
+    Attributes:
+        within: Whether it runs inside the stream of another pickle.
     """
 
     __slots__ = (
@@ -60,6 +63,7 @@ class Machine:
         "problems",
         "protocol",
         "stack",
+        "within",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +93,7 @@ class Machine:
         self.collisions = 0
         self.protocol = 0
         self.done = False
+        self.within = False
 
     def run(self, table: list[Operation]) -> Unpickled:
         """Returns what the pickle holds.

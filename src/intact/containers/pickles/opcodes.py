@@ -13,6 +13,7 @@ from struct import Struct
 from typing import Any
 
 from intact.containers.pickles.hashing import key_of
+from intact.containers.pickles.joblib import WRAPPER, array_behind
 from intact.containers.pickles.lines import (
     OBJECT_UNITS,
     float_line,
@@ -209,8 +210,20 @@ def _obj(m: Machine, at: int) -> int:
 
 def _build(m: Machine, at: int) -> int:
     state = m.stack.pop()
-    build_on(m, m.stack[-1], state)
+    target = m.stack[-1]
+    build_on(m, target, state)
+    if isinstance(target, Foreign) and not m.within and WRAPPER.fullmatch(target.name):
+        m.stack[-1], at = array_behind(m, target, at, _nested)
     return at
+
+
+def _nested(m: Machine, at: int) -> tuple[Any, int]:
+    """A pickle inside the stream of another one; there is no third in it."""
+    inner = Machine(m.data, at, memory=m.memory, path=m.path)
+    inner.within = True
+    read = inner.run(TABLE)
+    m.merge_foreign(read.foreign, at)
+    return read.value, read.end
 
 
 def _persistent(m: Machine, identity: Any) -> Any:
