@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 
-.PHONY: help setup test check bench demo docs clean
+.PHONY: help setup browser test check bench demo docs clean
 help:
 	@echo "make setup   create .venv with torch, this package and its development tools"
 	@echo "make test    run the tests"
+	@echo "make browser install what drives a browser (chromium), for the tests of the HTML report"
 	@echo "make check   everything that has to be right before a merge: format, lint, types, layers, tests"
 	@echo "make demo    break a real model's checkpoint as people do, and let intact find the cause"
 	@echo "make bench   measure again and write benchmarks/README.md"
@@ -37,6 +38,9 @@ $(VENV)/.stamp-demo: $(VENV)/.stamp-dev
 	@touch $@
 
 setup: $(VENV)/.stamp-dev $(VENV)/.stamp-demo
+
+browser: setup
+	$(PIP) install --group browser
 
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
