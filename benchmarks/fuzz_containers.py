@@ -52,6 +52,7 @@ class Tally:
     failures: list[dict[str, str]] = field(default_factory=list)
     slowest_s: float = 0.0
     slowest: str = ""
+    smallest: dict[str, bytes] = field(default_factory=dict)
 
 
 class Watch:
@@ -198,6 +199,9 @@ def run(job: tuple[str, str, int, int]) -> tuple[str, Tally]:
                 tally.slowest_s, tally.slowest = took, case
             if failure:
                 tally.failures.append({"case": case, "strategy": strategy, "why": failure})
+            smallest = tally.smallest.get(answer)
+            if smallest is None or len(content) < len(smallest):
+                tally.smallest[answer] = content
     return container, tally
 
 
@@ -223,6 +227,33 @@ def replay(case: str, keep: Path | None) -> int:
     return 1 if failure else 0
 
 
+def keep(corpus: Path, total: dict[str, Tally]) -> None:
+    """Writes the smallest file of every answer, beside what its container needs, and a table of the answers."""
+    files = originals()
+    table: dict[str, str] = {}
+    for container, tally in sorted(total.items()):
+        main, *others = files[container]
+        for number, (answer, content) in enumerate(sorted(tally.smallest.items())):
+            case = f"{container}-{number:02}"
+            write_files(corpus / case, {main: content, **{name: files[container][name] for name in others}})
+            table[f"{case}/{main}"] = answer
+    (corpus / "answers.json").write_text(json.dumps(table, indent=1) + "\n")
+
+
+def judge_again(corpus: Path) -> int:
+    """Judges kept files, and compares their answers with those that were noted; 1 where one fails or differs."""
+    _, watch = _prepared()
+    wrong = 0
+    for name, noted in json.loads((corpus / "answers.json").read_text()).items():
+        path = corpus / name
+        answer, failure = judge(path, path.stat().st_size, watch)
+        if failure or answer != noted:
+            wrong += 1
+            print(f"{name}: {answer!r}, noted was {noted!r} {failure}")
+    print(f"{wrong} wrong")
+    return min(wrong, 1)
+
+
 def jobs(args: argparse.Namespace) -> list[tuple[str, str, int, int]]:
     """Cuts the work into pieces of a thousand cases."""
     names = [name for name in originals() if args.only in name]
@@ -239,11 +270,15 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only containers whose name has this in it")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write the tally here")
+    parser.add_argument("--corpus", type=Path, help="keep the smallest file of every container and answer in this folder")
+    parser.add_argument("--again", type=Path, metavar="CORPUS", help="judge the files of such a folder, and compare the answers")
     parser.add_argument("--replay", metavar="CASE", help="run one case again")
     parser.add_argument("--keep", type=Path, help="with --replay: write the damaged file into this folder")
     args = parser.parse_args()
     if args.replay:
         return replay(args.replay, args.keep)
+    if args.again:
+        return judge_again(args.again)
     total: dict[str, Tally] = {}
     began = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
@@ -251,11 +286,24 @@ def main() -> int:
             whole = total.setdefault(container, Tally())
             whole.answers += tally.answers
             whole.failures += tally.failures
+            for answer, content in tally.smallest.items():
+                if len(content) < len(whole.smallest.get(answer, content + b"-")):
+                    whole.smallest[answer] = content
             if tally.slowest_s > whole.slowest_s:
                 whole.slowest_s, whole.slowest = tally.slowest_s, tally.slowest
     show(total, time.perf_counter() - began)
+    if args.corpus:
+        keep(args.corpus, total)
     if args.json:
-        record = {name: {**vars(tally), "answers": dict(tally.answers)} for name, tally in total.items()}
+        record = {
+            name: {
+                "answers": dict(tally.answers),
+                "failures": tally.failures,
+                "slowest_s": tally.slowest_s,
+                "slowest": tally.slowest,
+            }
+            for name, tally in total.items()
+        }
         args.json.write_text(json.dumps(record, indent=1) + "\n")
     return 1 if any(tally.failures for tally in total.values()) else 0
 

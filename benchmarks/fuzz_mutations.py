@@ -7,6 +7,7 @@ numbers, digits of a header change. Every change is drawn from one generator of 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import pickle
@@ -15,8 +16,10 @@ import random
 import re
 import struct
 import tarfile
+import warnings
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,11 @@ def originals() -> dict[str, dict[str, bytes]]:
         "pickle": {"m.pkl": pickle.dumps(state, 2)},
         "pickle-0": {"m.pkl": pickle.dumps({**state, "ünï": "ü\n\\"}, 0)},
         "pickle-4": {"m.pkl": pickle.dumps({"arrays": {"w": shared.numpy()}, "model": model}, 4)},
+        "joblib": {"m.joblib": _dumped({"w": shared.numpy(), "o": shared.numpy().astype(object), "n": 3})},
+        "gzip": {"m.pth.gz": gzip.compress(_saved(first), mtime=0)},
+        "torch-package": {"m.pt": _package({"one": first, "two": model})},
+        "rank-files": dict(enumerate_ranks(first)),
+        "sealed": {"m.safetensors": _sealed(model)},
         "safetensors": {"m.safetensors": save({**first, **second}, metadata={"format": "pt", "note": 'a "quoted" one'})},
         "sharded": {
             "m.safetensors.index.json": index,
@@ -65,6 +73,54 @@ def originals() -> dict[str, dict[str, bytes]]:
             "m-00002-of-00002.safetensors": save(second, metadata={"format": "pt"}),
         },
     }
+
+
+def _dumped(value: Any) -> bytes:
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(value, buffer)
+    return buffer.getvalue()
+
+
+def _package(content: dict[str, Any]) -> bytes:
+    from torch.package.package_exporter import PackageExporter
+
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with PackageExporter(buffer) as package:
+            package.extern(["torch.**"])
+            for name, value in content.items():
+                package.save_pickle(name, "m.pkl", value)
+    return buffer.getvalue()
+
+
+def _sealed(model: Any) -> bytes:
+    import tempfile
+
+    import intact
+
+    with tempfile.TemporaryDirectory() as folder:
+        intact.save(model, Path(folder) / "m.safetensors")
+        return (Path(folder) / "m.safetensors").read_bytes()
+
+
+def enumerate_ranks(state: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Yields what two processes save of tensors that are cut over them: name and content."""
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    for rank in range(2):
+        dist.init_process_group("fake", rank=rank, world_size=2, store=FakeStore())
+        try:
+            mesh = init_device_mesh("cpu", (2,))
+            cut = {key: distribute_tensor(value, mesh, [Shard(0)], src_data_rank=None) for key, value in state.items()}
+            yield f"rank_{rank}.pt", _saved(cut)
+        finally:
+            dist.destroy_process_group()
 
 
 def _scripted(model: Any) -> bytes:
@@ -202,6 +258,12 @@ def edit_pickle(rng: random.Random, data: bytes) -> bytes:
     """Opcodes of the objects' pickle are exchanged, repeated, removed or given other arguments; the file around it fits again."""
     if data[:2] == b"PK":
         return _repacked(rng, data)
+    if data[:2] == b"\x1f\x8b":
+        try:
+            inside = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error):  # damaged before
+            return flip_bits(rng, data)
+        return gzip.compress(edit_pickle(rng, inside), mtime=0)
     starts = [match.start() for match in re.finditer(rb"\x80[\x02-\x05]", data)] or [0]
     begin = rng.choice(starts)
     end = _pickle_end(data, begin)
@@ -215,7 +277,7 @@ def _repacked(rng: random.Random, data: bytes) -> bytes:
         with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", rng.choice((0, 0, 0, 8))) as new:
             for name in dict.fromkeys(old.namelist()):
                 content = old.read(name)
-                new.writestr(name, _edited(rng, content) if name.endswith("data.pkl") else content)
+                new.writestr(name, _edited(rng, content) if name.endswith(".pkl") else content)
     except Exception:  # noqa: BLE001 - what Python cannot unpack is damaged otherwise
         return flip_bits(rng, data)
     return buffer.getvalue()

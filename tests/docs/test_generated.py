@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,3 +27,14 @@ def test_the_list_of_codes_names_every_code_once() -> None:
     rows = [line for line in text.splitlines() if line.startswith(("| `", "| ["))]
     assert len(rows) == len(CODES)
     assert all(sum(f"{code}`" in row or f"[{code}]" in row for row in rows) == 1 for code in CODES)
+
+
+def test_every_code_that_a_page_names_is_there() -> None:
+    """Somebody will look it up."""
+    families = "|".join(sorted({code.partition("/")[0] for code in CODES}))
+    named = re.compile(rf"`((?:{families})/[a-z0-9-]+)`")
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    unknown = {
+        (page.name, code) for page in pages for code in named.findall(page.read_text(encoding="utf-8")) if code not in CODES
+    }
+    assert unknown == set()

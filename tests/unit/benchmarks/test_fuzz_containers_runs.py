@@ -28,6 +28,23 @@ def test_damaged_files_of_every_container_end_in_answers(tmp_path: Path) -> None
         assert any(answer.startswith("file/") for answer in record["answers"]), f"no damaged {container} was refused"
 
 
+def test_the_files_that_were_kept_are_answered_as_they_were() -> None:
+    """The smallest of every answer that a long run gave, for every container; a new answer is worth a look."""
+    done = fuzz("--again", str(ROOT / "tests" / "fuzz"))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert len(json.loads((ROOT / "tests" / "fuzz" / "answers.json").read_text())) > 100
+
+
+def test_kept_files_that_are_answered_otherwise_are_noticed(tmp_path: Path) -> None:
+    """A comparison that cannot differ proves nothing."""
+    (tmp_path / "a-00").mkdir()
+    (tmp_path / "a-00" / "m.pth").write_bytes(b"noise")
+    (tmp_path / "answers.json").write_text(json.dumps({"a-00/m.pth": "read as torch-zip"}))
+    done = fuzz("--again", str(tmp_path))
+    assert done.returncode == 1
+    assert "noted was 'read as torch-zip'" in done.stdout
+
+
 def test_a_case_can_be_run_again() -> None:
     """A failure is worth what its repetition is."""
     first, second = (fuzz("--replay", "safetensors:0:17") for _ in range(2))
