@@ -160,18 +160,28 @@ class _Found:
         self.sizes.update((tensor.key, tensor.size_bytes) for tensor in tensors)
 
 
+def _undone(part: Part, rows: list[Judged]) -> Any:
+    """The container of a part, which hands out its records with their bits flipped back."""
+    container: Any = part.container
+    if hasattr(container, "undo"):  # a tensor is made of several records
+        for row in rows:
+            if row.flip is not None:
+                container.undo(row.flip.record, row.flip.byte, row.flip.bit)
+        return container
+    flips = {
+        storage.name: (row.flip.byte, row.flip.bit)
+        for row in rows
+        if row.flip is not None and (storage := container.record(row.key).storage) is not None
+    }
+    return Undone(container, flips)
+
+
 def _with_tensors(part: Part, rows: list[Judged], *, mapped: bool) -> Iterator[tuple[Judged, torch.Tensor | None]]:
     """Yields every tensor that there is with what can be said of it; one that cannot be built is lost."""
     if part.container is None:
         yield from ((row, None) for row in rows)
         return
-    flips = {
-        storage.name: (row.flip.byte, row.flip.bit)
-        for row in rows
-        if row.flip is not None and row.flip.record not in part.lost.undone
-        if (storage := part.container.record(row.key).storage) is not None
-    }
-    container: Any = Undone(part.container, flips)
+    container = _undone(part, [row for row in rows if row.flip is not None and row.flip.record not in part.lost.undone])
     assembler = Assembler(container, mapped=mapped)
     for row in rows:
         if row.state == "lost":

@@ -237,3 +237,41 @@ def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(intact.CannotRead) as caught:
         intact.salvage(path)
     assert caught.value.code == "file/web-page"
+
+
+def damaged_copy(path: Path, content: bytes, key: str) -> None:
+    """Writes a file with one bit of one tensor flipped, at byte 1,003 of it."""
+    raw = bytearray(content)
+    raw[content.index(WEIGHTS[key].numpy().tobytes()) + 1003] ^= 0x40
+    path.write_bytes(raw)
+
+
+def test_one_flipped_bit_of_a_distributed_checkpoint_is_undone(tmp_path: Path) -> None:
+    """Every item is a small archive of its own, with checksums of its own."""
+    from torch.distributed.checkpoint.state_dict_saver import save
+
+    save(dict(WEIGHTS), checkpoint_id=tmp_path / "dcp", no_dist=True)
+    (file,) = (tmp_path / "dcp").glob("*.distcp")
+    damaged_copy(file, file.read_bytes(), "layers.3.weight")
+    found = intact.salvage(tmp_path / "dcp")
+    assert set(found.restored) == {"layers.3.weight"}
+    assert torch.equal(found.restored["layers.3.weight"], WEIGHTS["layers.3.weight"])
+    assert set(found.tensors) == set(WEIGHTS) - {"layers.3.weight"}
+    assert everything_right(found)
+
+
+def test_one_flipped_bit_of_the_files_of_several_processes_is_undone(tmp_path: Path) -> None:
+    """It lies in a part of a tensor, in one of the files."""
+    from benchmarks.fuzz_mutations import enumerate_ranks
+
+    for name, content in enumerate_ranks(dict(WEIGHTS)):
+        (tmp_path / name).write_bytes(content)
+    second = tmp_path / "rank_1.pt"
+    raw = bytearray(second.read_bytes())
+    raw[bytes(raw).index(WEIGHTS["layers.3.weight"][30:].numpy().tobytes()) + 1003] ^= 0x40
+    second.write_bytes(raw)
+    found = intact.salvage(tmp_path)
+    assert set(found.restored) == {"layers.3.weight"}
+    assert torch.equal(found.restored["layers.3.weight"], WEIGHTS["layers.3.weight"])
+    assert everything_right(found)
+    assert len(found.tensors) == len(WEIGHTS) - 1

@@ -17,7 +17,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from intact.containers.dcp_assembly import overlap, place_chunk, put, renamed, with_lists
+from intact.containers.dcp_assembly import flipped_back, overlap, place_chunk, put, renamed, with_lists
 from intact.containers.dcp_metadata import OWN_NAMES, Chunk, Item, Metadata, Place, is_metadata, read_metadata
 from intact.containers.objects import Walked, walk
 from intact.containers.pickles import merged
@@ -77,6 +77,7 @@ class DcpContainer:
         self._files: dict[str, BoundedFile] = {}
         self._opened: dict[Place, Container] = {}
         self._records: dict[str, TensorRecord] = {}
+        self._flips: dict[str, tuple[int, int]] = {}
         names = sorted({chunk.place.file for item in self._metadata.items for chunk in item.chunks if chunk.place})
         try:
             self._gone = self._absent(names) | self._short()
@@ -343,4 +344,17 @@ class DcpContainer:
                 f"a chunk of `{shown(item.name)}` does not lie in C order", code="file/foreign-format", path=str(self._folder)
             )
         begin, end = record.span_bytes
-        return container.storage_bytes(record.storage)[begin:end]
+        content = container.storage_bytes(record.storage)
+        if self._flips:
+            content = flipped_back(content, self._flips, f"{chunk.place.file}:{item.name}:", container, record.storage)
+        return content[begin:end]
+
+    def undo(self, record: str, byte: int, bit: int) -> None:
+        """Hands out a record from now on with one bit flipped back.
+
+        Args:
+            record: As `checksums` names it.
+            byte: Within the record.
+            bit: Within the byte.
+        """
+        self._flips[record] = (byte, bit)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice, product
 from math import prod
 from typing import Any
 
 from intact.containers.dcp_metadata import Chunk, Place
-from intact.core.container import Storage, TensorRecord
+from intact.core.checksum import Checksum
+from intact.core.container import Container, Storage, TensorRecord
 
 PAIRS_LIMIT = 20_000_000
 """Pairs of chunks of one tensor that are compared at most; a mesh of 10,000 devices needs a tenth of it."""
@@ -97,3 +99,24 @@ def place_chunk(whole: bytearray, shape: tuple[int, ...], chunk: Chunk, content:
         begin = base + sum(index * stride for index, stride in zip(indices, strides, strict=False))
         target[begin : begin + run] = content[at : at + run]
         at += run
+
+
+def flipped_back(
+    content: memoryview, flips: Mapping[str, tuple[int, int]], front: str, container: Container, storage: Storage
+) -> memoryview:
+    """Returns the bytes of a storage with the bit of its record flipped back, where one is to be.
+
+    Args:
+        content: The bytes as they are.
+        flips: Name of a record, with `front` before it, to byte and bit.
+        front: What the set puts before the names of this container's records.
+        container: The container.
+        storage: One of its storages.
+    """
+    sums: Iterable[Checksum] = getattr(container, "checksums", tuple)()
+    place = next((flips.get(front + row.record) for row in sums if row.storage == storage.name), None)
+    if place is None or place[0] >= len(content):
+        return content
+    whole = bytearray(content)
+    whole[place[0]] ^= 1 << place[1]
+    return memoryview(whole)

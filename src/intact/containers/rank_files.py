@@ -15,7 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from intact.containers.dcp_assembly import overlap, place_chunk
+from intact.containers.dcp_assembly import flipped_back, overlap, place_chunk
 from intact.containers.dcp_metadata import Chunk
 from intact.containers.distributed import Piece, Pieces
 from intact.containers.merging import merged_names
@@ -94,6 +94,7 @@ class RankFiles:
         self._pieces: dict[str, list[tuple[str, Piece]]] = {}
         self._wholes: dict[str, Pieces] = {}
         self._storages: dict[tuple[str, str], str] = {}
+        self._flips: dict[str, tuple[int, int]] = {}
         try:
             sources = [self._gathered(name) for name in names]
         except BaseException:
@@ -221,7 +222,20 @@ class RankFiles:
                 path=str(self._folder / name),
             )
         begin, end = record.span_bytes
-        return self._file(name).storage_bytes(record.storage)[begin:end]
+        content = self._file(name).storage_bytes(record.storage)
+        if self._flips:
+            content = flipped_back(content, self._flips, f"{name}: ", self._file(name), record.storage)
+        return content[begin:end]
+
+    def undo(self, record: str, byte: int, bit: int) -> None:
+        """Hands out a record from now on with one bit flipped back.
+
+        Args:
+            record: As `checksums` names it.
+            byte: Within the record.
+            bit: Within the byte.
+        """
+        self._flips[record] = (byte, bit)
 
     def checksums(self) -> Iterator[Checksum]:
         """Yields the checksums of all files, each with its file in front."""

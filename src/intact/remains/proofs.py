@@ -70,7 +70,8 @@ class _Proofs:
         rows = [row for storage in storages for row in self._sums.get(storage.name, ())]
         wrong = [row for row in rows if row[0].expected and row[0].expected != row[1]]
         if wrong:
-            return self._broken(key, *wrong[0], alone=len(rows) == 1)
+            parted = hasattr(self._container, "undo")  # made of several records, and each of them can be put right
+            return self._broken(key, *wrong[0], alone=len(wrong) == 1 and (parted or len(rows) == 1) and not wrong[0][0].main)
         if all(storage.name in self._sums for storage in storages) and all(row[0].expected for row in rows):
             return self._whole(key, "crc32")
         return self._by_extent(key, record)
