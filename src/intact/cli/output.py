@@ -6,17 +6,17 @@ A reader that goes away (`intact check … | head`) ends the output, not the wor
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import traceback
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
 from intact.cli.status import Status, status_of
-from intact.core.report import Report
 from intact.errors import IntactError
+
+if TYPE_CHECKING:
+    from intact.core.report import Report
 
 Color = Literal["auto", "always", "never"]
 
@@ -38,6 +38,8 @@ class Output:
     @property
     def drawing(self) -> dict[str, Any]:
         """Width and colour for stdout, as the text renderers take them."""
+        import shutil
+
         terminal = _is_terminal(sys.stdout)
         width = shutil.get_terminal_size().columns if terminal else None
         return {"width": width, "color": wants_color(self.color, terminal)}
@@ -76,6 +78,8 @@ class Output:
     def accident(self, error: Exception) -> Status:
         """Prints an error that nobody foresaw, with its traceback only where the user asked for it."""
         if os.environ.get("INTACT_DEBUG", "0") not in ("", "0"):
+            import traceback
+
             aside(traceback.format_exc())
         from intact import __version__
 

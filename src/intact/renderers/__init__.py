@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from intact.core.report import Report
 from intact.plugins import Table
+
+if TYPE_CHECKING:
+    from intact.core.report import Report
 
 
 class Renderer(Protocol):

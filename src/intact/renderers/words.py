@@ -8,9 +8,12 @@ shown. Long names lose their middle in text, never in JSON.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from intact.core.report import Verdict
 from intact.core.wording import count
+
+if TYPE_CHECKING:
+    from intact.core.report import Verdict
 
 LONGEST_NAME = 96
 """Characters of one name or path in text; more than any key of a model that people know by heart, less than two lines."""
