@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 from struct import Struct
 from typing import Final
 
@@ -30,9 +31,11 @@ _ORDINARY: Final = (
         b"Float", b"Double", b"Half", b"BFloat16", b"Long", b"Int", b"Short", b"Char", b"Byte", b"Bool", b"ComplexFloat",
     )),
 )  # fmt: skip
-# A name may also seem to begin inside one of these, at a letter that is the opcode's: those are no modules that anybody has.
+# A name may also seem to begin inside one of these, at a letter that is the opcode's: those are no modules that anybody has. The
+# second line may then be the number 10 of the memo, which is the byte of a line's end.
 _HARMLESS: Final = frozenset({
-    name[at:] for name in _ORDINARY for at in range(name.index(b"\n")) if at == 0 or name[at - 1 : at] in (b"c", b"i")
+    line[at:] for name in _ORDINARY for line in (name, name.partition(b"\n")[2] + b"\nq") for at in range(line.index(b"\n"))
+    if (at == 0 and line is name) or line[at - 1 : at] in (b"c", b"i")
 })  # fmt: skip
 _MODULES: Final = frozenset(name.partition(b"\n")[0] for name in _ORDINARY)
 _SMALL_RECORDS: Final = (b"version", b"byteorder", b".format_version", b".storage_alignment", b".data/serialization_id")
@@ -70,7 +73,65 @@ def _is_ordinary_zip(data: bytes) -> bool:
         return False
     if begin + length != end and data[end - 20 : end - 16] != b"PK\x06\x07":
         return False
-    return _are_ordinary(data, begin, count)
+    alike = _ALIKE.get((size, begin))
+    if alike is not None and alike.fullmatch(data) is not None:
+        return True
+    if not _are_ordinary(data, begin, count):
+        return False
+    _remember(data, begin, count)
+    return True
+
+
+_ALIKE: Final[dict[tuple[int, int], re.Pattern[bytes] | None]] = {}
+"""Size and place of the directory to what files like one that was ordinary are; None after the first."""
+_ALIKE_LIMIT = 256
+_FOLDER: Final = re.compile(rb"[\w.-]+", re.ASCII)
+
+
+def _remember(data: bytes, begin: int, count: int) -> None:
+    """Makes, of the second file of one layout, a pattern for the next: most folders hold many files of one program.
+
+    What the judgement does not depend on may differ: the name of the folder, checksums, what stands between two members, and the
+    content of storages as long as it does not begin as a pickle does. All else, the pickle and every other name and place, has to
+    be the same byte for byte.
+    """
+    key = (len(data), begin)
+    if key not in _ALIKE:
+        if len(_ALIKE) >= _ALIKE_LIMIT:
+            _ALIKE.clear()
+        _ALIKE[key] = None
+    elif _ALIKE[key] is None:
+        _ALIKE[key] = _pattern(data, begin, count)
+
+
+def _pattern(data: bytes, at: int, count: int) -> re.Pattern[bytes]:
+    free: list[tuple[int, int, bytes]] = []
+    folder, directory = b"", at
+    ends: dict[int, int] = {}
+    for _ in range(count):
+        row = _CENTRAL.unpack_from(data, at)
+        size, length, header = row[9], row[10], row[16]
+        name = data[at + 46 : at + 46 + length]
+        folder, _, rest = name.partition(b"/")
+        local_length, local_extra = _LOCAL_NAMES.unpack_from(data, header + 26)
+        content = header + 30 + local_length + local_extra
+        free += [(at + 16, at + 20, b".{4}"), (header + 14, header + 18, b".{4}")]
+        free += [(start, start + len(folder), b"(?P=folder)") for start in (at + 46, header + 30)]
+        if rest[:5] == b"data/" or rest == b".data/serialization_id":
+            free.append((content, content + size, rb"(?!\x80[\x02-\x05]).{%d}" % size))
+        ends[header] = content + size
+        at += 46 + length + row[11] + row[12]
+    headers = [*sorted(ends), directory]
+    free += [(ends[here], there, b".{%d}" % (there - ends[here])) for here, there in pairwise(headers) if there > ends[here]]
+    parts, last, named = [], 0, False
+    for start, stop, what in sorted(free):
+        if start < last or _FOLDER.fullmatch(folder) is None:
+            return re.compile(rb"(?!)")  # members that share bytes are not as any writer lays them out
+        if what == b"(?P=folder)" and not named:
+            what, named = rb"(?P<folder>[\w.-]{%d})" % len(folder), True
+        parts += [re.escape(data[last:start]), what]
+        last = stop
+    return re.compile(b"".join(parts) + re.escape(data[last:]), re.DOTALL | re.ASCII)
 
 
 def _are_ordinary(data: bytes, at: int, count: int) -> bool:

@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import chain, islice
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ FIRST_BYTES = 16 << 10
 """What is read of a file at first; room for the largest one would take longer than reading most."""
 SMALL_COUNT = 512
 """Files up to which no further process is started: that takes longer than looking."""
+LEFT_LIMIT = 8
+"""Unusual files of a chunk up to which a worker leaves them to the process that started it."""
 FILES_LIMIT = 10_000_000
 
 
@@ -104,8 +107,13 @@ def scan(paths: Iterable[str], *, processes: int | None = None) -> Iterator[Scan
 
 
 def _by_processes(files: Iterator[str], workers: int) -> Iterator[Scanned]:
-    """Looks at the first files while the others are still being found."""
+    """Looks at the first files while the others are still being found; the few unusual ones of a chunk are looked at here.
+
+    The readers of all containers take longer to import than a worker takes for thousands of ordinary files: they are imported
+    here, while the workers are busy, and in a worker only where it meets many files that need them.
+    """
     from multiprocessing import get_context
+    from threading import Thread
 
     chunks: deque[list[str]] = deque()
 
@@ -115,9 +123,13 @@ def _by_processes(files: Iterator[str], workers: int) -> Iterator[Scanned]:
             yield chunk
 
     with get_context().Pool(workers, initializer=_deaf) as pool:
+        Thread(target=import_module, args=("intact.scan_full",), daemon=True).start()
         for marks, others in pool.imap(_scan_chunk, handed_out()):
             for path, mark in zip(chunks.popleft(), marks, strict=True):
-                yield Scanned(path, "clean", _MARKED[mark]) if mark in _MARKED else Scanned(*others[path])
+                if mark in _MARKED:
+                    yield Scanned(path, "clean", _MARKED[mark])
+                else:
+                    yield Scanned(*others[path]) if path in others else scan_file(path)
 
 
 def _deaf() -> None:
@@ -132,20 +144,28 @@ _MARKED = {"z": "torch-zip", "s": "safetensors"}
 
 
 def _scan_chunk(files: Sequence[str]) -> tuple[str, dict[str, tuple[Any, ...]]]:
-    """Returns a letter for each file, and by path what more is to be said of some."""
+    """Returns a letter for each file, and by path what more is to be said of some; nothing of a few unusual ones."""
     letters = {container: letter for letter, container in _MARKED.items()}
+    first = [(path, _at_once(path)) for path in files]
+    here = sum(isinstance(found, bytes) for _, found in first) > LEFT_LIMIT
     marks, others = [], {}
-    for path in files:
-        found = scan_file(path)
-        mark = letters.get(found.container, "?") if found.state == "clean" and not found.findings else "?"
+    for path, told in first:
+        found = told if isinstance(told, Scanned) else _in_full(path, told) if here else None
+        mark = letters.get(found.container, "?") if found and found.state == "clean" and not found.findings else "?"
         marks.append(mark)
-        if mark == "?":
+        if found and mark == "?":
             others[path] = (found.path, found.state, found.container, found.findings)
     return "".join(marks), others
 
 
 def scan_file(path: str) -> Scanned:
     """Returns what was found in one file; never raises for what is in it."""
+    found = _at_once(path)
+    return _in_full(path, found) if isinstance(found, bytes) else found
+
+
+def _at_once(path: str) -> Scanned | bytes:
+    """Returns what can be said of a file without opening it, or its first bytes where it has to be."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
@@ -160,10 +180,13 @@ def scan_file(path: str) -> Scanned:
         os.close(descriptor)
     if len(data) <= LARGEST_BYTES and is_ordinary(data):
         return Scanned(path, "clean", "torch-zip" if data[:2] == b"PK" else "safetensors")
+    return data[:512]
+
+
+def _in_full(path: str, head: bytes) -> Scanned:
     from intact.scan_full import looked_at
 
-    state, container, findings = looked_at(path, data[:512])
-    return Scanned(path, state, container, findings)
+    return Scanned(path, *looked_at(path, head))
 
 
 def _unreadable(path: str, why: str) -> Scanned:

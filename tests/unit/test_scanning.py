@@ -17,6 +17,7 @@ from benchmarks.fuzz_mutations import mutated
 from click.testing import CliRunner, Result
 from safetensors.torch import save_file
 
+from intact import scan_fast
 from intact.cli.main import main
 from intact.scan_fast import is_ordinary
 from intact.scan_full import looked_at
@@ -183,3 +184,73 @@ def test_a_scanned_file_is_plain_data() -> None:
     """It is written as JSON."""
     row = Scanned("a", "clean", "torch-zip")
     assert json.loads(json.dumps(row.to_dict()))["findings"] == []
+
+
+def zips(count: int) -> list[bytes]:
+    """Returns small checkpoints of one layout, other values and other names of their folder in each."""
+    made = []
+    for number in range(count):
+        buffer = io.BytesIO()
+        state = {"weight": torch.full((3, 2), number + 0.5), "bias": torch.full((3,), -number - 0.5)}
+        torch.save(state, buffer)
+        made.append(buffer.getvalue())
+    return made
+
+
+def test_a_file_like_others_is_passed_by_one_look() -> None:
+    """The second of a layout makes a pattern, and values, checksums and names of folders are no part of it."""
+    scan_fast._ALIKE.clear()
+    first, second, third = zips(3)
+    assert all(map(scan_fast.is_ordinary, (first, second)))
+    (pattern,) = scan_fast._ALIKE.values()
+    assert pattern is not None
+    assert pattern.fullmatch(third) is not None
+    assert pattern.fullmatch(third.replace(b"archive/", b"another/")) is not None
+    assert pattern.fullmatch(third.replace(b"archive/", b"ar\n/ive/")) is None
+
+
+def test_the_pattern_passes_nothing_that_the_whole_judgement_would_not() -> None:
+    """Every byte of the file, changed in several ways."""
+    scan_fast._ALIKE.clear()
+    data = zips(3)[2]
+    for other in zips(2):
+        scan_fast.is_ordinary(other)
+    (key, pattern), *_ = scan_fast._ALIKE.items()
+    assert pattern is not None
+    passed = 0
+    for place in range(len(data)):
+        for change in (1, 0x80, 0xFF):
+            changed = data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
+            if pattern.fullmatch(changed) is not None:
+                passed += 1
+                scan_fast._ALIKE.clear()
+                assert scan_fast.is_ordinary(changed), f"byte {place} changed by {change}"
+                scan_fast._ALIKE[key] = pattern
+    assert 50 < passed < len(data) * 2
+
+
+def test_the_pattern_passes_no_storage_that_begins_as_a_pickle() -> None:
+    """Whoever unpickles it by hand, or looks for pickles in it, would run it."""
+    scan_fast._ALIKE.clear()
+    data = zips(3)[2]
+    for other in zips(2):
+        scan_fast.is_ordinary(other)
+    begin = data.index(torch.full((3, 2), 2.5).numpy().tobytes())
+    harmful = data[:begin] + b"\x80\x02cos\nsystem\n" + data[begin + 13 :]
+    assert scan_fast.is_ordinary(data)
+    assert not scan_fast.is_ordinary(harmful)
+
+
+@pytest.mark.parametrize("spare", [1, 20])
+def test_unusual_files_are_told_whoever_looks_at_them(tmp_path: Path, spare: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few are left to the process that started the others, many are looked at where they are met."""
+    monkeypatch.setattr("intact.scanning.SMALL_COUNT", 4)
+    payload = b"cos\nsystem\n(S'true'\ntR."
+    for number in range(40):
+        (tmp_path / f"{number:02}.pth").write_bytes(zips(1)[0])
+    for number in range(spare):
+        (tmp_path / f"bad{number:02}.pkl").write_bytes(payload)
+    found = list(scan([str(tmp_path)], processes=2))
+    assert [Path(each.path).name for each in found] == sorted(path.name for path in tmp_path.iterdir())
+    assert sum(each.state == "unsafe" for each in found) == spare
+    assert sum(each.state == "clean" for each in found) == 40

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from intact.core.finding import Example
-from intact.core.tensor import TensorInfo
+if TYPE_CHECKING:
+    from intact.core.finding import Example
+    from intact.core.tensor import TensorInfo
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -22,6 +24,8 @@ def tensor_text(tensor: TensorInfo | None, key: str | None = None) -> str:
 
 def example(found: TensorInfo | None, expected: TensorInfo | None) -> Example:
     """Returns one line of evidence."""
+    from intact.core.finding import Example  # who only counts and lists has no use for the records
+
     return Example(tensor_text(found), tensor_text(expected))
 
 
