@@ -14,7 +14,7 @@ from intact.comparison import compare
 from intact.core.description import Description
 from intact.core.difference import Difference
 from intact.core.finding import Finding
-from intact.core.plan import Plan
+from intact.core.plan import Plan, Step
 from intact.core.rule import Facts, Rule
 
 MOST_ROUNDS = 64
@@ -55,16 +55,17 @@ def diagnose(facts: Facts, rules: Iterable[Rule]) -> Diagnosis:
     taken: list[Finding] = []
     current, closed = facts.found, frozenset[Mark]()
     left: tuple[Difference, ...] = ()
+    reached = _Reached()
     for _ in range(MOST_ROUNDS):
-        left = tuple(d for d in _differences(current, facts) if d.mark not in closed)
-        best = _best(replace(facts, found=current, differences=left), explaining, taken)
+        left = tuple(d for d in reached.differences(current, facts) if d.mark not in closed)
+        best = _best(replace(facts, found=current, differences=left), explaining, taken, reached)
         if best is None:
             break
         taken.append(best)
         if best.step is None:
             closed |= best.explains
         else:
-            current = best.step.predict(current)
+            current = reached.after(best.step, current)
     arrived = replace(facts, found=current, differences=left)
     seen = [finding for rule in table if rule.phase == "observe" for finding in rule.detect(arrived)]
     steps = tuple((finding.code, finding.step) for finding in taken if finding.step is not None)
@@ -77,11 +78,31 @@ def _told(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     return tuple(finding for finding in findings if not (grave and finding.incidental))
 
 
-def _differences(current: Description, facts: Facts) -> tuple[Difference, ...]:
-    return compare(current, facts.expected) if facts.has_model else ()
+class _Reached:
+    """The last description that a step was tried for: what is taken next was tried just before."""
+
+    def __init__(self) -> None:
+        self._step: Step | None = None
+        self._before: Description | None = None
+        self._after: Description | None = None
+        self._differences: tuple[Description, tuple[Difference, ...]] | None = None
+
+    def after(self, step: Step, before: Description) -> Description:
+        """Returns what a step makes of a description."""
+        if self._after is None or self._step is not step or self._before is not before:
+            self._step, self._before, self._after = step, before, step.predict(before)
+        return self._after
+
+    def differences(self, current: Description, facts: Facts) -> tuple[Difference, ...]:
+        """Returns the differences between a description and what is expected."""
+        if not facts.has_model:
+            return ()
+        if self._differences is None or self._differences[0] is not current:
+            self._differences = (current, compare(current, facts.expected))
+        return self._differences[1]
 
 
-def _best(facts: Facts, rules: list[Rule], taken: list[Finding]) -> Finding | None:
+def _best(facts: Facts, rules: list[Rule], taken: list[Finding], reached: _Reached) -> Finding | None:
     """The explanation to take next: loss-free first, then the one that covers most, then table order."""
     marks = {d.mark for d in facts.differences}
     offers: list[Finding] = []
@@ -89,18 +110,18 @@ def _best(facts: Facts, rules: list[Rule], taken: list[Finding]) -> Finding | No
         if not marks and rule.needs_model:
             continue  # nothing differs, so there is nothing to explain
         for offer in rule.detect(facts):
-            if offer.explains == marks and _merit(offer)[0] and _acceptable(offer, facts, marks, taken):
+            if offer.explains == marks and _merit(offer)[0] and _acceptable(offer, facts, marks, taken, reached):
                 return offer  # loss-free and complete: no later rule can do better
             offers.append(offer)
     offers.sort(key=_merit, reverse=True)
-    return next((offer for offer in offers if _acceptable(offer, facts, marks, taken)), None)
+    return next((offer for offer in offers if _acceptable(offer, facts, marks, taken, reached)), None)
 
 
 def _merit(finding: Finding) -> tuple[bool, int]:
     return (finding.step is not None and finding.step.lossless, len(finding.explains))
 
 
-def _acceptable(offer: Finding, facts: Facts, marks: set[Mark], taken: list[Finding]) -> bool:
+def _acceptable(offer: Finding, facts: Facts, marks: set[Mark], taken: list[Finding], reached: _Reached) -> bool:
     """Whether an explanation speaks of differences that are there, and its step leads on."""
     if not offer.explains <= marks:
         return False
@@ -110,7 +131,7 @@ def _acceptable(offer: Finding, facts: Facts, marks: set[Mark], taken: list[Find
         return False
     if not offer.explains:
         return True
-    after = {d.mark for d in compare(offer.step.predict(facts.found), facts.expected)}
+    after = {d.mark for d in reached.differences(reached.after(offer.step, facts.found), facts)}
     return len(after & marks) < len(marks)
 
 

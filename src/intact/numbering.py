@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from intact.core.keys import owner_of
 from intact.core.rule import Facts
 from intact.core.tensor import TensorInfo
 
@@ -44,7 +45,8 @@ class Family:
 @lru_cache(maxsize=4)
 def families(facts: Facts) -> tuple[Family, ...]:
     """Returns the outermost numbered families whose indices are not the same on both sides; kept for the rules that ask next."""
-    touched = {path for d in facts.differences if d.kind in ("missing", "unexpected") for path, _, _ in splits(d.key)}
+    owners = {owner_of(d.key) for d in facts.differences if d.kind in ("missing", "unexpected")}
+    touched = {path for owner in owners for path, _, _ in splits(f"{owner}.")}
     found, expected = _layers(facts.found.tensors, touched), _layers(facts.expected.tensors, touched)
     both = [Family(path, found[path], expected[path]) for path in sorted(set(found) & set(expected))]
     unequal = [family for family in both if set(family.found) != set(family.expected)]
@@ -68,8 +70,12 @@ def _contains(outer: Family, inner: Family) -> bool:
 
 def _layers(tensors: Mapping[str, TensorInfo], touched: set[str]) -> dict[str, Layers]:
     layers: dict[str, Layers] = defaultdict(lambda: defaultdict(dict))
+    places: dict[str, list[tuple[str, int, str]]] = {}
     for key, tensor in tensors.items():
-        for path, index, rest in splits(key):
-            if path in touched:
-                layers[path][index][rest] = tensor.shape
+        owner, dot, leaf = key.rpartition(".")
+        found = places.get(owner)
+        if found is None:
+            found = places[owner] = [row for row in splits(owner + dot) if row[0] in touched]
+        for path, index, rest in found:
+            layers[path][index][rest + leaf] = tensor.shape
     return layers

@@ -178,7 +178,11 @@ def _without_tokens(
 
 def _reduced(tensors: Mapping[str, TensorInfo], dropped: frozenset[str]) -> dict[str, list[str]]:
     cores: dict[str, list[str]] = defaultdict(list)
+    fronts: dict[str, str] = {}
     for key in tensors:
-        *path, leaf = tokens_of(key)
-        cores[".".join([*(token for token in path if token not in dropped), leaf])].append(key)
+        owner, dot, leaf = key.rpartition(".")
+        front = fronts.get(owner)
+        if front is None:
+            front = fronts[owner] = "".join([f"{token}." for token in tokens_of(owner) if token not in dropped]) if dot else ""
+        cores[front + leaf].append(key)
     return cores

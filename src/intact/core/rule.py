@@ -174,6 +174,7 @@ class Facts:
         environments: The recorded environment and this one, where the checkpoint keeps a record of it.
         inventory: What stands on a live model that is about to be saved; None where no model is audited.
         behaviour: What a replay showed, and what else differs from the model that was sealed; None before that is looked at.
+        kinds: The differences by kind, as they are asked for.
         training: Optimizers, schedulers and counters beside what the checkpoint holds for them; None for a model alone.
     """
 
@@ -197,10 +198,13 @@ class Facts:
     inventory: Inventory | None = None
     behaviour: BehaviourFacts | None = None
     training: TrainingFacts | None = None
+    kinds: dict[str, tuple[Difference, ...]] = field(init=False, repr=False, default_factory=dict)
 
     def of_kind(self, kind: str) -> tuple[Difference, ...]:
         """Returns the differences of one kind, in order."""
-        return tuple(d for d in self.differences if d.kind == kind)
+        if kind not in self.kinds:  # every rule asks, and there can be a hundred thousand
+            self.kinds[kind] = tuple(d for d in self.differences if d.kind == kind)
+        return self.kinds[kind]
 
 
 @dataclass(frozen=True, slots=True)
