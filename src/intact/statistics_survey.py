@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from xxhash import xxh3_128
 
 from intact.containers.streams import Streams, is_plain
 from intact.core.container import Container, TensorRecord
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_ELEMENTS = 1 << 16
+FIRST_ELEMENTS = 64
+"""Elements of a block that are asked for a narrower dtype before all are."""
 _SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126, "bfloat16": 2.0**-126, "float16": 2.0**-14}
 _SUPPORTED = ("float", "int", "bool", "complex")
 
@@ -67,10 +72,46 @@ def statistics_of(content: memoryview, dtype: str) -> Statistics:
     assert known is not None
     raw = np.frombuffer(content, np.dtype(f"u{known.itemsize_bytes}") if known.itemsize_bytes <= 8 else np.dtype("u8"))
     step = BLOCK_ELEMENTS * (2 if known.itemsize_bytes > 8 else 1)
-    total = _Total(_SMALLEST_NORMAL.get(dtype, 0.0))
+    total, narrower, digest = _Total(_SMALLEST_NORMAL.get(dtype, 0.0)), _Narrower(dtype), xxh3_128()
     for at in range(0, len(raw), step):
-        total.add(_numbers(raw[at : at + step], known))
-    return total.result()
+        block = raw[at : at + step]
+        digest.update(block.data)
+        narrower.look(block)
+        total.add(_numbers(block, known))
+    found = total.result()
+    fits = narrower.found if found.elements and found.minimum != found.maximum else ""
+    return replace(found, fits=fits, digest=digest.hexdigest())
+
+
+class _Narrower:
+    """The dtypes that have held every value so far; ordinary weights end it with their first few."""
+
+    def __init__(self, dtype: str) -> None:
+        self._left = {"float32": ["bfloat16", "float16"], "float64": ["float32"]}.get(dtype, [])
+
+    @property
+    def found(self) -> str:
+        """The one that is named first, "" where none is left."""
+        return self._left[0] if self._left else ""
+
+    def look(self, block: NDArray[Any]) -> None:
+        """Strikes out what does not hold a block."""
+        for part in (block[:FIRST_ELEMENTS], block):
+            if not self._left:
+                return
+            self._left = [dtype for dtype in self._left if _holds(part, dtype)]
+
+
+def _holds(block: NDArray[Any], dtype: str) -> bool:
+    import numpy as np
+
+    if dtype == "bfloat16":
+        return not bool((block & 0xFFFF).any())
+    wide, narrow = (np.float32, np.float16) if dtype == "float16" else (np.float64, np.float32)
+    values = block.view(wide)
+    with np.errstate(over="ignore", invalid="ignore"):
+        back = values.astype(narrow).astype(wide)
+    return bool(((back == values) | (np.isnan(back) & np.isnan(values))).all())
 
 
 def _numbers(raw: NDArray[Any], known: Dtype) -> NDArray[Any]:

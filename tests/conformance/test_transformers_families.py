@@ -118,3 +118,40 @@ def test_what_the_library_writes_comes_back_bit_for_bit(name: str, tmp_path: Pat
     assert report.verdict in ("intact", "repairable")
     wanted = original.state_dict()
     assert all(torch.equal(value, wanted[key]) for key, value in model.state_dict().items())
+
+
+TOKENS = torch.arange(1, 25).reshape(2, 12)
+TRAINED: dict[str, dict[str, torch.Tensor]] = {
+    "gpt2": {"input_ids": TOKENS, "labels": TOKENS},
+    "llama": {"input_ids": TOKENS, "labels": TOKENS},
+    "vit": {"pixel_values": torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32), "labels": torch.tensor([0, 3])},
+    "bart": {"input_ids": TOKENS, "labels": TOKENS},
+    "resnet": {"pixel_values": torch.linspace(-1, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64), "labels": torch.tensor([0, 2])},
+}
+"""Family to a batch that it can be trained with."""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["state", "nested"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_model_that_was_trained_a_little_is_intact(name: str, form: str, tmp_path: Path) -> None:
+    """A few layers have moved, others hardly; moments of an optimizer lie beside the weights; nothing of it is a fault."""
+    model = built(name, 0).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        model(**TRAINED[name]).loss.backward()
+        optimizer.step()
+    state = model.state_dict()
+    nested = {"model": state, "optimizer": optimizer.state_dict(), "epoch": 3, "config": {"lr": 1e-3}}
+    torch.save(state if form == "state" else nested, tmp_path / "model.pth")
+    report = intact.check(tmp_path / "model.pth", factory(name))
+    assert [finding.code for finding in report.findings] == ([] if form == "state" else ["arch/nested-state"])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_new_model_by_itself_raises_no_alarm(name: str, tmp_path: Path) -> None:
+    """Its values are looked at without a model: zeros, ones and masks are there by design."""
+    torch.save(built(name, 0).state_dict(), tmp_path / "model.pth")
+    assert [finding.code for finding in intact.check(tmp_path / "model.pth").findings] == []

@@ -20,6 +20,9 @@ class Statistics:
         maximum: Of the finite ones; NaN where there are none.
         mean: Of the finite ones.
         std: Standard deviation of the finite ones.
+        fits: A narrower dtype that holds every value exactly (`bfloat16` before `float16`, `float32` for float64); "" where none
+            does, and for constants.
+        digest: XXH3-128 of the bytes in C order, little-endian, in hexadecimal.
     """
 
     elements: int
@@ -32,6 +35,8 @@ class Statistics:
     maximum: float = float("nan")
     mean: float = float("nan")
     std: float = float("nan")
+    fits: str = ""
+    digest: str = ""
 
     @property
     def finite(self) -> int:

@@ -24,11 +24,12 @@ def render(found: Description, values: Mapping[str, Statistics], *, width: int |
     return drawn(_rows(found, values), width, color)
 
 
-def to_dict(row: Statistics) -> dict[str, float | int | None]:
+def to_dict(row: Statistics) -> dict[str, float | int | str | None]:
     """Returns the figures of one tensor as plain data; what is no number is None."""
     figures = {field: getattr(row, field) for field in ("minimum", "maximum", "mean", "std")}
     counts = {field: getattr(row, field) for field in ("elements", "nan", "positive_inf", "negative_inf", "zeros", "denormal")}
-    return {**counts, **{field: value if value == value else None for field, value in figures.items()}}
+    numbers = {field: value if value == value else None for field, value in figures.items()}
+    return {**counts, **numbers, "fits": row.fits or None, "digest": row.digest}
 
 
 def _rows(found: Description, values: Mapping[str, Statistics]) -> Iterator[Row]:
@@ -65,4 +66,5 @@ def _cells(key: str, row: Statistics) -> tuple[str, ...]:
         )
         if number
     ]
+    special += [f"all {row.fits} numbers"] if row.fits else []
     return (name(key), *figures, zeros, ", ".join(special))
