@@ -12,11 +12,13 @@ from benchmarks import (
     bench_check_prefix,
     bench_convert,
     bench_crc,
+    bench_diff,
     bench_inspect,
     bench_load,
     bench_read,
     bench_save,
     bench_scan,
+    bench_survey,
     make_readme,
 )
 
@@ -28,6 +30,8 @@ MODULES = (
     bench_load,
     bench_crc,
     bench_convert,
+    bench_diff,
+    bench_survey,
     bench_scan,
     bench_align,
 )

@@ -7,7 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import bench_check_prefix, bench_inspect, bench_load, bench_read, bench_save, make_readme, measuring, run
+from benchmarks import (
+    bench_check_prefix,
+    bench_diff,
+    bench_inspect,
+    bench_load,
+    bench_read,
+    bench_save,
+    bench_survey,
+    make_readme,
+    measuring,
+    run,
+)
 
 
 def test_inspect_agrees_with_the_peers_and_imports_no_torch(tmp_path: Path) -> None:
@@ -51,6 +62,19 @@ def test_what_is_loaded_is_compared_before_it_is_timed(tmp_path: Path) -> None:
     tables = bench_load.run(tmp_path, 200_000, 12, rounds=1)
     assert [table.title for table in tables] == ["load, in the page cache", "load, dropped from the page cache"]
     assert bench_load.peak_share(tmp_path, 2_000_000, 12) >= 0
+
+
+def test_what_is_compared_is_told_apart_before_it_is_timed(tmp_path: Path) -> None:
+    """A comparison that finds nothing is faster."""
+    (table,) = bench_diff.run(tmp_path, tensors=3, rows=2, rounds=1)
+    assert len(table.rows) == 3
+
+
+def test_what_is_surveyed_has_its_figures_before_it_is_timed(tmp_path: Path) -> None:
+    """Whoever looks at fewer values is faster."""
+    tables = bench_survey.run(tmp_path, tensors=3, rows=64, rounds=1)
+    assert [table.title for table in tables] == list(bench_survey.DTYPES)
+    assert all(len(table.rows) == 3 for table in tables)
 
 
 def test_private_memory_is_that_of_the_call() -> None:
