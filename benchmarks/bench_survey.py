@@ -44,7 +44,7 @@ def run(folder: Path, tensors: int = 64, rows: int = 4096, rounds: int = 5) -> l
         }
         peaks = {name: peak_private_bytes(call) for name, call in contestants.items()}
         rows_ = in_turn({name: partial(timed, call) for name, call in contestants.items()}, rounds)
-        sizes: dict[str, int | str] = {"file_bytes": path.stat().st_size, "tensors": tensors, "dtype": dtype}
+        sizes: dict[str, int | str] = {"file_bytes": path.stat().st_size, "tensors": tensors}
         tables.append(Table(dtype, tuple(replace(row, peak_bytes=peaks[row.contestant]) for row in rows_), sizes))
     return tables
 

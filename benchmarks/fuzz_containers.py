@@ -231,9 +231,12 @@ def keep(corpus: Path, total: dict[str, Tally]) -> None:
     """Writes the smallest file of every answer, beside what its container needs, and a table of the answers."""
     files = originals()
     table: dict[str, str] = {}
+    own = [str(place).encode() for place in (sys.prefix, sys.base_prefix, Path.cwd())]
     for container, tally in sorted(total.items()):
         main, *others = files[container]
         for number, (answer, content) in enumerate(sorted(tally.smallest.items())):
+            if any(place in content for place in own):
+                continue  # torch wrote down where its sources lie on this machine
             case = f"{container}-{number:02}"
             write_files(corpus / case, {main: content, **{name: files[container][name] for name in others}})
             table[f"{case}/{main}"] = answer
