@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -303,14 +304,18 @@ def _remove(paths: Iterable[Path], *, entry: bool = False) -> None:
     Raises:
         IntactError: The entry cannot be removed, and goes on leading to the old checkpoint.
     """
-    interrupted: KeyboardInterrupt | None = None
-    for number, path in enumerate(list(paths)):
+    left, interrupted = deque(paths), None
+    while left:
         try:
-            with suppress(FileNotFoundError) if entry and number == 0 else suppress(OSError):
-                os.unlink(path)
-        except OSError as error:  # noqa: PERF203 - each is removed by itself
-            raise _stays(path, error) from error
-        except KeyboardInterrupt as error:  # the others are removed all the same
+            while left:
+                try:
+                    os.unlink(left[0])
+                except OSError as error:
+                    if entry and not isinstance(error, FileNotFoundError):
+                        raise _stays(left[0], error) from error
+                entry = False
+                left.popleft()
+        except KeyboardInterrupt as error:  # noqa: PERF203 - wherever in the loop it comes, what is left is removed all the same
             interrupted = error
     if interrupted is not None:
         raise interrupted
