@@ -13,10 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from struct import Struct
 from types import MappingProxyType
 from typing import Any
 
+from intact.containers.array_tensors import with_tensors
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import Buffer, GlobalName, Memory, StorageView, Unpickled, load, merged, names_in, part_of
@@ -92,7 +94,10 @@ def _opened(file: BoundedFile, lost: Lost | None) -> PickledContainer:
     memory.hold_ranges(data, content.ranges)
     source = Source(path, "torch-legacy", file.size_bytes, (file.path.name,), _writer(content.unpickled))
     remarks = (_FORMER_TENSORS,) if source.writer.version == "0.1 to 0.3" else ()
-    return PickledContainer(file, source, content.unpickled, memory.bytes_of, remarks=remarks, lost=lost)
+    as_described = partial(with_tensors, memory=memory)
+    return PickledContainer(
+        file, source, content.unpickled, memory.bytes_of, remarks=remarks, as_described=as_described, lost=lost
+    )
 
 
 _FORMER_TENSORS = Remark(

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Literal
 
 from intact.containers import exported, torch_package, torchscript
+from intact.containers.array_tensors import with_tensors
 from intact.containers.memory import Held
 from intact.containers.pickled import PickledContainer
 from intact.containers.pickles import GlobalName, begins_as_pickle, load, merged, names_in
@@ -156,7 +157,8 @@ def _opened(file: BoundedFile, archive: Zip, lost: Lost | None, *remarks: Remark
     )
     remarks += remarks_of(archive, folder, storages.entries)
     checksums = partial(_checksums, archive, storages.by_header, main, tolerant=lost is not None)
-    return PickledContainer(file, source, unpickled, storages.bytes_of, checksums, remarks, lost=lost)
+    as_described = partial(with_tensors, memory=memory)
+    return PickledContainer(file, source, unpickled, storages.bytes_of, checksums, remarks, as_described, lost)
 
 
 def _package(file: BoundedFile, archive: Zip, folder: str, lost: Lost | None, *remarks: Remark) -> PickledContainer:

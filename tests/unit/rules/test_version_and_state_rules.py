@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 from tests.unit.rules.hands import codes, held, only, said_by, told, wanted
 
-from intact.core.description import ModuleInfo
+from intact.core.description import Description, ModuleInfo
+from intact.core.tensor import TensorInfo
 from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
 from intact.rules import RULES
@@ -104,3 +108,43 @@ def test_averages_that_are_part_of_the_model_are_no_by_product() -> None:
 def test_a_file_without_places_has_no_averaged_place() -> None:
     """Observing is for nested checkpoints."""
     assert said_by(NESTED, held({"ema.weight": (2,), "fc.weight": (2,)}), wanted({"fc.weight": (2,)})) == []
+
+
+NEXT: dict[str, tuple[int, ...]] = {"a.weight": (3, 2), "a.bias": (3,), "b.weight": (2, 3), "b.bias": (2,)}
+
+
+def listed(place: str, shapes: Iterable[tuple[int, ...]]) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """A list of tensors under a place, as descriptions name them."""
+    return place, {f"[{number}]": shape for number, shape in enumerate(shapes)}
+
+
+def holding(*lists: tuple[str, dict[str, tuple[int, ...]]]) -> Description:
+    """The model's weights under `model`, and lists beside them."""
+    found = held(("model", NEXT))
+    tensors = dict(found.tensors)
+    for place, shapes in lists:
+        for name, shape in shapes.items():
+            tensors[place + name] = TensorInfo(place + name, "float32", shape, nest=place, source=place + name)
+    return replace(found, tensors=tensors)
+
+
+@pytest.mark.parametrize("place", ["ema.shadow_params", "ema_params", "model_ema[1]"])
+def test_a_list_of_averages_in_the_order_of_the_parameters_is_named(place: str) -> None:
+    """Libraries of moving averages keep them without names."""
+    (finding,) = said_by(NESTED, holding(listed(place, NEXT.values())), wanted(NEXT))
+    assert f"a list under `{place}`" in finding.headline
+    assert len(finding.keys) == 4
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        holding(listed("grads", NEXT.values())),
+        holding(listed("ema.shadow_params", list(NEXT.values())[::-1])),
+        holding(listed("ema.shadow_params", list(NEXT.values())[:3])),
+        holding(listed("ema.decays", [()])),
+    ],
+)
+def test_other_lists_are_no_averages_of_the_parameters(found: Description) -> None:
+    """Without the name, or without every shape in its order, nothing is said."""
+    assert said_by(NESTED, found, wanted(NEXT)) == []

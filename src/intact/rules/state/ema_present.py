@@ -62,6 +62,7 @@ from collections.abc import Iterator
 from intact.alignment import find_place, says_averaged
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
+from intact.core.tensor import TensorInfo
 from intact.core.wording import count, example, some
 from intact.repairs.drop import Drop
 
@@ -103,6 +104,7 @@ def observe(facts: Facts) -> Iterator[Finding]:
     """Yields places beside the chosen one that say that they hold averages of the same tensors."""
     if not any(tensor.nest for tensor in facts.original.tensors.values()):
         return
+    yield from _lists(facts)
     placing = find_place(facts.original, facts.expected, None)
     if placing is None or not placing.averaged or facts.at in placing.averaged:
         return
@@ -116,6 +118,29 @@ def observe(facts: Facts) -> Iterator[Finding]:
         "training kept a moving average of the weights; evaluation usually wants the averages",
         f'to load the averages: at="{placing.averaged[0]}" (command: --at {placing.averaged[0]})',
     )
+
+
+def _lists(facts: Facts) -> Iterator[Finding]:
+    """Yields lists that say that they hold averages, of tensors with the shapes of the model's parameters in their order."""
+    again = {key for group in facts.expected.ties for key in group[1:]}
+    wanted = [t.shape for key, t in facts.expected.tensors.items() if t.role != "buffer" and key not in again]
+    held: dict[str, list[TensorInfo]] = {}
+    for key, tensor in facts.original.tensors.items():
+        if says_averaged(tensor.nest) and key[len(tensor.nest) :].startswith("["):
+            held.setdefault(tensor.nest, []).append(tensor)
+    loaded = {tensor.source for key, tensor in facts.found.tensors.items() if key in facts.expected.tensors}
+    for place, tensors in held.items():
+        if [tensor.shape for tensor in tensors] == wanted and not any(tensor.key in loaded for tensor in tensors):
+            yield Finding(
+                CODE,
+                "warning",
+                f"the checkpoint also holds averages of the {len(wanted):,} parameters, a list under `{place}`; it is not loaded",
+                tuple(tensor.key for tensor in tensors),
+                {"averaged": [place], "loaded": None},
+                (),
+                "training kept a moving average of the weights; evaluation usually wants the averages",
+                f"intact.read(path) gives the list, in the order of model.parameters(): copy each over its parameter (`{place}`)",
+            )
 
 
 RULE = Rule(CODE, detect, page=__doc__ or "")
