@@ -126,7 +126,13 @@ def open_container(path: str | os.PathLike[str]) -> Container:
     Raises:
         CannotRead: It is not there, is no checkpoint, is damaged, or is too large for what it claims to be; the code says which.
     """
-    container = _opened(located(Path(path)), tuple(FORMATS.builtin()))
+    place = located(Path(path))
+    if place != Path(path) and place.parent == Path(path):  # what stands for a folder may be a shard of a set without an index
+        from intact.containers.unindexed import open_named, set_of
+
+        if (named := set_of(place.parent, place.name)) is not None:
+            return open_named(place.parent, *named)
+    container = _opened(place, tuple(FORMATS.builtin()))
     if not getattr(container, "pieces", None):
         return container
     from intact.containers.pickled import PickledContainer

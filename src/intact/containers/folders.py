@@ -150,9 +150,17 @@ def _in_folder(folder: _Listing, recognise: Recognise) -> Path:
     if not candidates:
         raise _nothing(folder)
     candidates = [name for name in candidates if not _is_being_replaced(folder.path, name, candidates)]
-    if len(candidates) > 1 and not _are_of_one_run(folder.path, candidates):
+    if len(candidates) > 1 and not _are_one_set(folder.path, candidates) and not _are_of_one_run(folder.path, candidates):
         raise _several(folder, candidates)
     return folder.path / candidates[0]
+
+
+def _are_one_set(folder: Path, names: list[str]) -> bool:
+    """Tells whether all files are shards of one set by their names."""
+    from intact.containers.unindexed import set_of  # which is not needed for most folders
+
+    found = set_of(folder, names[0])
+    return found is not None and set(names) <= set(found[0])
 
 
 def _are_of_one_run(folder: Path, names: list[str]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from intact.containers import FORMATS, container_name, located, open_container, open_single
 from intact.containers.shard_index import SHARDS_LIMIT, Index, read_index
+from intact.containers.unindexed import set_of
 from intact.core.checksum import Checksum
 from intact.core.container import Container
 from intact.core.keys import natural_order
@@ -64,6 +65,8 @@ def parts_of(path: str | os.PathLike[str]) -> list[Part]:
         place = located(Path(path))
         if container_name(place) == "sharded":
             return _of_set(place)
+        if place != Path(path) and (named := set_of(place.parent, place.name)) is not None:
+            return _of_names(place.parent, *named)
         return [_rest(place, error)]
 
 
@@ -90,6 +93,18 @@ def _rest(path: Path, error: IntactError) -> Part:
     except BaseException:
         file.close()
         raise
+
+
+def _of_names(folder: Path, names: list[str], absent: list[str]) -> list[Part]:
+    """Returns what is left of each shard of a set without an index; nobody can say what the absent ones held."""
+    parts = []
+    for name in names:
+        if name not in absent:
+            try:
+                parts.append(Part(open_single(folder / name)))
+            except IntactError as error:
+                parts.append(_rest(folder / name, error))
+    return parts
 
 
 def _of_set(path: Path) -> list[Part]:
