@@ -22,6 +22,7 @@ from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
 from intact.repairs.in_part import InPart
 from intact.repairs.keep import Keep
+from intact.repairs.mask import Mask
 from intact.repairs.merge import Merge
 from intact.repairs.merge_adapter import Adapter, MergeAdapter, fits
 from intact.repairs.place import Place
@@ -80,6 +81,7 @@ def steps(draw: st.DrawFn, state: dict[str, torch.Tensor]) -> Step:
         "dequantize": Dequantize(tuple((key, keys[0], "rows", "float32") for key in some if _has_rows(state, key, keys[0]))),
         "merge-adapter": MergeAdapter(tuple(_adapters(state))),
         "sequence": Sequence((Rename(((keys[0], "first"),)), Fill((("counter", "int64", ()),))), lossless=True),
+        "mask": Mask(tuple(_masked(state))),
         "versions": Versions(()),
         "drop": Drop(some),
         "rewrite": Rewrite("torch-tar"),
@@ -87,6 +89,14 @@ def steps(draw: st.DrawFn, state: dict[str, torch.Tensor]) -> Step:
         "in-part": InPart(keys[0].partition(".")[0], Drop(tuple(key.partition(".")[2] for key in some))),
     }
     return options[kind]
+
+
+def _masked(state: dict[str, torch.Tensor]) -> Iterator[tuple[str, str, str]]:
+    """Two tensors of one shape, as the unpruned values and the mask of a weight."""
+    for whole, mask in permutations(state, 2):
+        if state[whole].shape == state[mask].shape and state[whole] is not state[mask]:
+            yield "pruned", whole, mask
+            return
 
 
 def _adapters(state: dict[str, torch.Tensor]) -> Iterator[Adapter]:

@@ -110,6 +110,11 @@ def _place(data: Data) -> str:
     return f"put {count(len(keys), 'tensor')} in place of the model's, with the dtype of the file: {_some(keys)}"
 
 
+def _mask(data: Data) -> str:
+    weights = data["weights"]
+    return f"multiply {count(len(weights), 'pruned weight')} with what the mask leaves: {_some(weights)}"
+
+
 def _versions(data: Data) -> str:
     return f"take the tensors for what the classes of {count(len(data['versions']), 'module')} write as they are now"
 
@@ -181,6 +186,7 @@ _WORDS: Mapping[str, Callable[[Data], str]] = {
     "cast": _cast,
     "place": _place,
     "fill": _fill,
+    "mask": _mask,
     "versions": _versions,
     "keep": _keep,
     "resize": _resize,

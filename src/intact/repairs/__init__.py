@@ -45,6 +45,7 @@ STEPS: Table[StepKind] = Table(
         "merge-adapter": "intact.repairs.merge_adapter:MergeAdapter",
         "dequantize": "intact.repairs.dequantize:Dequantize",
         "versions": "intact.repairs.versions:Versions",
+        "mask": "intact.repairs.mask:Mask",
         "drop": "intact.repairs.drop:Drop",
         "rewrite": "intact.repairs.rewrite:Rewrite",
         "by-name": "intact.repairs.by_name:ByName",

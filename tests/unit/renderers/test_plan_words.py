@@ -15,6 +15,7 @@ from intact.repairs.drop import Drop
 from intact.repairs.fill import Fill
 from intact.repairs.in_part import InPart
 from intact.repairs.keep import Keep
+from intact.repairs.mask import Mask
 from intact.repairs.merge import Merge
 from intact.repairs.merge_adapter import Adapter, MergeAdapter
 from intact.repairs.place import Place
@@ -61,6 +62,7 @@ SAID: list[tuple[Step, str]] = [
         Sequence((Rename((("a", "b"),)), Fill((("n", "int64", ()),))), lossless=False),
         "rename `a` to `b`; add 1 tensor of 0: `n`",
     ),
+    (Mask((("w", "w_orig", "w_mask"),)), "multiply 1 pruned weight with what the mask leaves: `w`"),
     (Versions((("", 1), ("stem", 2))), "take the tensors for what the classes of 2 modules write as they are now"),
     (Drop(("w", "v")), "leave out 2 tensors: `w` and 1 more"),
     (Drop(("w",), lossless=True), "leave out 1 tensor: `w`, which the model has no use for"),

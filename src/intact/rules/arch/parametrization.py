@@ -72,6 +72,7 @@ from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import LOSS_FREE, count, example, some
 from intact.losses import graded, loss
+from intact.repairs.mask import Mask
 from intact.repairs.rename import Rename
 
 CODE = "arch/parametrization"
@@ -89,7 +90,8 @@ _PARTS = re.compile(r"(?:(?P<owner>.+)\.)?parametrizations\.(?P<name>[^.]+)\.(?P
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
-    """Yields the parts of parametrized tensors that one side names in the new and the other in the old way."""
+    """Yields the parts of parametrized tensors that one side names in the new and the other in the old way, and pruned ones."""
+    yield from _pruned(facts)
     missing = {d.key: d.expected for d in facts.of_kind("missing") if d.expected is not None}
     extra = {d.key: d.found for d in facts.of_kind("unexpected") if d.found is not None}
     pairs = [
@@ -116,6 +118,36 @@ def detect(facts: Facts) -> Iterator[Finding]:
         LOSS_FREE,
         Rename(tuple(pairs)),
         frozenset(mark for there, here in pairs for mark in (("unexpected", there), ("missing", here))),
+    )
+
+
+def _pruned(facts: Facts) -> Iterator[Finding]:
+    """Yields weights that the file keeps as unpruned values and a mask, where the model has the weight itself."""
+    missing = {d.key: d.expected for d in facts.of_kind("missing") if d.expected is not None}
+    extra = {d.key: d.found for d in facts.of_kind("unexpected") if d.found is not None}
+    rows = [
+        (key, f"{key}_orig", f"{key}_mask")
+        for key, wanted in missing.items()
+        if (whole := extra.get(f"{key}_orig")) is not None
+        and (mask := extra.get(f"{key}_mask")) is not None
+        and whole.shape == mask.shape == wanted.shape
+        and whole.layout == mask.layout == "strided"
+    ]
+    if not rows:
+        return
+    first = rows[0]
+    yield Finding(
+        CODE,
+        "error",
+        f"{count(len(rows), 'weight')} of the file {'is' if len(rows) == 1 else 'are'} kept as pruning keeps "
+        f"{'it' if len(rows) == 1 else 'them'}, unpruned values and a mask: `{first[1]}` and `{first[2]}` for `{first[0]}`",
+        tuple(key for _, *parts in rows for key in parts),
+        {"weights": {key: parts for key, *parts in rows}},
+        tuple(example(extra[whole], missing[key]) for key, whole, _ in rows[:3]),
+        "torch.nn.utils.prune was applied to the model, and not made permanent (prune.remove) before it was saved",
+        f"{LOSS_FREE}: value times mask, as the pruned model computes it; what the mask hides was never used",
+        Mask(tuple(rows)),
+        frozenset(mark for key, *parts in rows for mark in (("missing", key), *(("unexpected", part) for part in parts))),
     )
 
 

@@ -9,6 +9,8 @@ say nothing. The cause is one absent file, however many keys it takes along.
 Sharded training writes another kind: each process saves its own state dict, whose tensors (`DTensor`, `ShardedTensor`) say which
 part of the whole they are. Where the files of all processes lie in one folder, intact puts the parts together.
 
+Without an index the names of the shards (`model-00001-of-00003.safetensors`) say how many there should be.
+
 ## Example
 
 ```python
@@ -42,9 +44,9 @@ report = intact.check(path)
 ## Look-alike
 
 ```python
-path = "alone"  # named like one of three, but there is no index that says so
+path = "alone"  # a set of one shard, with or without an index
 os.mkdir(path)
-save_file({"weight": torch.ones(4)}, f"{path}/model-00001-of-00003.safetensors")
+save_file({"weight": torch.ones(4)}, f"{path}/model-00001-of-00001.safetensors")
 ```
 
 ## Source
