@@ -178,6 +178,9 @@ def resized_finding(code: str, mine: list[Difference], *, what: str, cause: str,
     """Returns the finding for differences of shape that are about one thing."""
     shapes = {d.key: [list(d.found.shape), list(d.expected.shape)] for d in mine if d.found and d.expected}
     found, expected = (shape_text(sizes) for sizes in shapes[mine[0].key])
+    layouts = (mine[0].found, mine[0].expected)
+    if layouts[0] and layouts[1] and layouts[0].layout != layouts[1].layout:  # meta tensors have shapes, and no values
+        found, expected = f"{layouts[0].layout} {found}", f"{layouts[1].layout} {expected}"
     more = f" ({len(mine):,} tensors in all)" if len(mine) > 1 else ""
     return Finding(
         code,

@@ -19,7 +19,8 @@ def tensor_text(tensor: TensorInfo | None, key: str | None = None) -> str:
     """Returns one tensor as reports print it: key, dtype, shape; "" for none."""
     if tensor is None:
         return ""
-    return f"{key or tensor.key}  {tensor.dtype} {shape_text(tensor.shape)}"
+    layout = "" if tensor.layout == "strided" else f" {tensor.layout}"
+    return f"{key or tensor.key}  {tensor.dtype} {shape_text(tensor.shape)}{layout}"
 
 
 def example(found: TensorInfo | None, expected: TensorInfo | None) -> Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -485,3 +486,13 @@ def test_missing_and_unexpected_keys_without_a_cause_are_each_named_once() -> No
     assert {f.code: f.keys for f in diagnosis.findings} == {
         "arch/missing-key": ("gate.scale",), "arch/unexpected-key": ("aux.kernel",)
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["meta", "sparse_coo"])
+def test_another_layout_is_not_told_as_another_shape_alone(layout: str) -> None:
+    """ "[3, 4] in the file and [3, 4] in the model" would help nobody."""
+    found = held({"fc.weight": (3, 4)})
+    tensors = {key: replace(tensor, layout=layout) for key, tensor in found.tensors.items()}
+    (finding,) = said_by(BY_CODE["arch/shape-mismatch"], replace(found, tensors=tensors), wanted({"fc.weight": (3, 4)}))
+    assert f"`fc.weight` is {layout} [3, 4] in the file and strided [3, 4] in the model" in finding.headline
+    assert layout in str(finding.examples[0])
