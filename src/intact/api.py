@@ -344,7 +344,8 @@ def repair(
         diagnosis = refuse_unless_allowed(examination.report, examination.diagnosis, _known(allow))
         values = planned_values(examination.open_container, diagnosis, module)
         versions = expected.metadata if (expected := examination.report.expected) is not None else None
-        write_checkpoint(output, values, source=path, format=format, overwrite=overwrite, versions=versions)
+        read = examination.report.source
+        write_checkpoint(output, values, source=path, format=format, overwrite=overwrite, read=read, versions=versions)
     finally:
         examination.close()
     return check(output, module)

@@ -35,6 +35,7 @@ from intact.extras import EXTRAS_SUFFIX, extras_text
 from intact.files.atomic import write_atomically
 from intact.files.streaming import Piece
 from intact.verification import findings_of, verify_container
+from intact.writing import is_part_of
 
 Format = Literal["safetensors", "torch"]
 FORMAT_VERSION = b"1"
@@ -106,6 +107,8 @@ def convert_checkpoint(
     chosen: Format = format or ("safetensors" if target.suffix == ".safetensors" else "torch")
     _refuse_target(target, origin, overwrite=overwrite)
     with closing(open_container(path)) as container:
+        if is_part_of(target, container.source):
+            raise IntactError("the output is a part of the checkpoint", path=str(target), help="name another file")
         _refuse_damaged(container)
         found = container.describe()
         keys, left_out = _chosen_keys(found, at, container.source.path)

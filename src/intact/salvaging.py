@@ -127,7 +127,7 @@ def write_salvaged(
     chosen = {"whole", *include}
     values = {key: states[j.state][key] for key, j in found.judged.items() if j.state in chosen and j.state in states}
     if values:
-        write_checkpoint(output, values, source=source, format=format, overwrite=overwrite)
+        write_checkpoint(output, values, source=source, format=format, overwrite=overwrite, read=found.report.source)
     return len(values)
 
 

@@ -19,6 +19,8 @@ from intact.files.atomic import write_atomically
 if TYPE_CHECKING:
     import torch
 
+    from intact.core.description import Source
+
 Format = Literal["safetensors", "torch"]
 
 SAFETENSORS = frozenset({
@@ -35,6 +37,7 @@ def write_checkpoint(
     source: str | os.PathLike[str],
     format: Format | None = None,  # noqa: A002 - the word of the command
     overwrite: bool = False,
+    read: Source | None = None,
     versions: Mapping[str, int] | None = None,
 ) -> None:
     """Writes a state dict, atomically and durably.
@@ -45,13 +48,14 @@ def write_checkpoint(
         source: The checkpoint that was read, which must not be overwritten.
         format: By the ending of `output` where not given: `.safetensors`, or torch for any other.
         overwrite: Whether an existing `output` may be replaced.
+        read: What was read, with all its files, none of which may be overwritten either.
         versions: Versions of the model's classes by path; a torch file keeps them, safetensors has no place for them.
 
     Raises:
         IntactError: The output is the source, exists, or cannot be written.
     """
     target, origin = Path(output), Path(source)
-    if target.exists() and origin.exists() and _belongs_to(target, origin):
+    if target.exists() and origin.exists() and (_belongs_to(target, origin) or (read and is_part_of(target, read))):
         raise IntactError("the output is the checkpoint itself, or a part of it", path=str(target), help="name another file")
     if not target.parent.is_dir():
         raise IntactError("the folder of the output does not exist", path=str(target.parent))
@@ -60,6 +64,13 @@ def write_checkpoint(
         _refuse_unwritable(values, target)
     state = {key: _own(value) for key, value in values.items()}
     write_atomically(target, lambda path: _write(path, state, chosen, versions or {}), overwrite=overwrite)
+
+
+def is_part_of(target: Path, source: Source) -> bool:
+    """Tells whether an existing file is one of those that a checkpoint was read from: a shard, or the file of another process."""
+    place = Path(source.path)
+    folder = place if place.is_dir() else place.parent
+    return target.exists() and any(file.exists() and target.samefile(file) for file in map(folder.joinpath, source.files))
 
 
 def _belongs_to(target: Path, origin: Path) -> bool:

@@ -17,7 +17,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from intact.containers.dcp_assembly import flipped_back, overlap, place_chunk, put, renamed, with_lists
+from intact.containers.dcp_assembly import Undoing, overlap, place_chunk, put, renamed, with_lists
 from intact.containers.dcp_metadata import OWN_NAMES, Chunk, Item, Metadata, Place, is_metadata, read_metadata
 from intact.containers.objects import Walked, walk
 from intact.containers.pickles import merged
@@ -63,7 +63,7 @@ def open_rest(file: BoundedFile, lost: Lost) -> DcpContainer:
     return DcpContainer(file, lost)
 
 
-class DcpContainer:
+class DcpContainer(Undoing):
     """One opened folder.
 
     Attributes:
@@ -71,13 +71,13 @@ class DcpContainer:
     """
 
     def __init__(self, file: BoundedFile, lost: Lost | None) -> None:
+        super().__init__()
         self._folder = file.path.parent
         self._metadata: Metadata = read_metadata(file)
         self._lost = lost
         self._files: dict[str, BoundedFile] = {}
         self._opened: dict[Place, Container] = {}
         self._records: dict[str, TensorRecord] = {}
-        self._flips: dict[str, tuple[int, int]] = {}
         names = sorted({chunk.place.file for item in self._metadata.items for chunk in item.chunks if chunk.place})
         try:
             self._gone = self._absent(names) | self._short()
@@ -345,16 +345,5 @@ class DcpContainer:
             )
         begin, end = record.span_bytes
         content = container.storage_bytes(record.storage)
-        if self._flips:
-            content = flipped_back(content, self._flips, f"{chunk.place.file}:{item.name}:", container, record.storage)
+        content = self._undone(content, f"{chunk.place.file}:{item.name}:", container, record.storage)
         return content[begin:end]
-
-    def undo(self, record: str, byte: int, bit: int) -> None:
-        """Hands out a record from now on with one bit flipped back.
-
-        Args:
-            record: As `checksums` names it.
-            byte: Within the record.
-            bit: Within the byte.
-        """
-        self._flips[record] = (byte, bit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice, product
 from math import prod
@@ -101,22 +101,35 @@ def place_chunk(whole: bytearray, shape: tuple[int, ...], chunk: Chunk, content:
         at += run
 
 
-def flipped_back(
-    content: memoryview, flips: Mapping[str, tuple[int, int]], front: str, container: Container, storage: Storage
-) -> memoryview:
-    """Returns the bytes of a storage with the bit of its record flipped back, where one is to be.
+class Undoing:
+    """A container whose tensors are put together from records of several archives, each of which can be put right."""
 
-    Args:
-        content: The bytes as they are.
-        flips: Name of a record, with `front` before it, to byte and bit.
-        front: What the set puts before the names of this container's records.
-        container: The container.
-        storage: One of its storages.
-    """
-    sums: Iterable[Checksum] = getattr(container, "checksums", tuple)()
-    place = next((flips.get(front + row.record) for row in sums if row.storage == storage.name), None)
-    if place is None or place[0] >= len(content):
-        return content
-    whole = bytearray(content)
-    whole[place[0]] ^= 1 << place[1]
-    return memoryview(whole)
+    def __init__(self) -> None:
+        self._flips: dict[str, tuple[int, int]] = {}
+
+    def undo(self, record: str, byte: int, bit: int) -> None:
+        """Hands out a record from now on with one bit flipped back.
+
+        Args:
+            record: As `checksums` names it.
+            byte: Within the record.
+            bit: Within the byte.
+        """
+        self._flips[record] = (byte, bit)
+
+    def _undone(self, content: memoryview, front: str, container: Container, storage: Storage) -> memoryview:
+        """Returns the bytes of a storage with the bit of its record flipped back, where one is to be.
+
+        Args:
+            content: The bytes as they are.
+            front: What the set puts before the names of this container's records.
+            container: One of the archives.
+            storage: One of its storages.
+        """
+        sums: Iterable[Checksum] = getattr(container, "checksums", tuple)() if self._flips else ()
+        place = next((self._flips.get(front + row.record) for row in sums if row.storage == storage.name), None)
+        if place is None or place[0] >= len(content):
+            return content
+        whole = bytearray(content)
+        whole[place[0]] ^= 1 << place[1]
+        return memoryview(whole)

@@ -168,7 +168,7 @@ def _are_of_one_run(folder: Path, names: list[str]) -> bool:
     from intact.containers import open_single  # which knows this module
     from intact.containers.rank_files import siblings
 
-    if siblings(folder / names[0]) != sorted(names, key=natural_order):
+    if sorted(names, key=natural_order) not in siblings(folder / names[0]):
         return False
     with suppress(IntactError), closing(open_single(folder / names[0])) as first:
         return bool(getattr(first, "pieces", None))

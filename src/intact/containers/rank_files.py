@@ -7,6 +7,7 @@ that of the first file: every process has its own, and torch keeps those of the 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from intact.containers.dcp_assembly import flipped_back, overlap, place_chunk
+from intact.containers.dcp_assembly import Undoing, overlap, place_chunk
 from intact.containers.dcp_metadata import Chunk
 from intact.containers.distributed import Piece, Pieces
 from intact.containers.merging import merged_names
@@ -29,7 +30,7 @@ from intact.core.dtype import dtype_named
 from intact.core.keys import natural_order
 from intact.core.remark import Remark
 from intact.core.wording import count
-from intact.errors import Damaged
+from intact.errors import CannotRead, Damaged
 
 NAME = "rank-files"
 FILES_LIMIT = 4096
@@ -43,19 +44,23 @@ _NUMBER = re.compile(r"\d+")
 Open = Callable[[Path], Container]
 
 
-def siblings(path: Path) -> list[str]:
-    """Returns the files of a folder whose names differ from one in a single number, in its order, that one among them.
+def siblings(path: Path) -> list[list[str]]:
+    """Returns the files of a folder whose names differ from one in a single number, that one among them, in its order.
 
-    The last number of the name that any other file differs in is the one.
+    One list for each number of the name that any other file differs in, the last number first.
     """
-    names = [entry.name for entry, _ in zip(path.parent.iterdir(), range(ENTRIES_LIMIT), strict=False)]
+    try:
+        names = [entry.name for entry, _ in zip(os.scandir(path.parent), range(ENTRIES_LIMIT), strict=False)]
+    except OSError:
+        return []
+    found = []
     for number in reversed(list(_NUMBER.finditer(path.name))):
         before, behind = path.name[: number.start()], path.name[number.end() :]
         alike = re.compile(re.escape(before) + r"\d+" + re.escape(behind))
-        found = [name for name in names if alike.fullmatch(name)]
-        if len(found) > 1:
-            return sorted(found, key=natural_order)[:FILES_LIMIT]
-    return [path.name]
+        same = sorted((name for name in names if alike.fullmatch(name)), key=natural_order)
+        if 1 < len(same) <= FILES_LIMIT:
+            found.append(same)
+    return found
 
 
 def joined(first: PickledContainer, opened: Open) -> Container:
@@ -64,22 +69,30 @@ def joined(first: PickledContainer, opened: Open) -> Container:
     Args:
         first: One of them, open; closed where it is not returned.
         opened: Opens another.
+
+    Raises:
+        CannotRead: The files beside it cannot be read, or are of another save; where no others make up wholes.
     """
     path = Path(first.source.path)
-    names = siblings(path) if first.source.files in ((), (path.name,)) else []
-    if len(names) < 2:
-        return first
-    made = RankFiles(path.parent, names, opened)
-    gaps = made.gaps()
-    if gaps:
-        first.beside = Beside(tuple(names), gaps[0], *made.covered(gaps[0]))
+    refused: CannotRead | None = None
+    for names in siblings(path) if first.source.files == (path.name,) else []:
+        try:
+            made = RankFiles(path.parent, names, opened)
+        except CannotRead as error:
+            refused = refused or error
+            continue
+        gaps = made.gaps()
+        if not gaps:
+            first.close()
+            return made
+        first.beside = first.beside or Beside(tuple(names), gaps[0], *made.covered(gaps[0]))
         made.close()
-        return first
-    first.close()
-    return made
+    if refused is not None and first.beside is None:
+        raise refused
+    return first
 
 
-class RankFiles:
+class RankFiles(Undoing):
     """One opened set of files.
 
     Attributes:
@@ -87,6 +100,7 @@ class RankFiles:
     """
 
     def __init__(self, folder: Path, names: list[str], opened: Open) -> None:
+        super().__init__()
         self._folder = folder
         self._names = names
         self._opener = opened
@@ -94,7 +108,6 @@ class RankFiles:
         self._pieces: dict[str, list[tuple[str, Piece]]] = {}
         self._wholes: dict[str, Pieces] = {}
         self._storages: dict[tuple[str, str], str] = {}
-        self._flips: dict[str, tuple[int, int]] = {}
         try:
             sources = [self._gathered(name) for name in names]
         except BaseException:
@@ -223,19 +236,8 @@ class RankFiles:
             )
         begin, end = record.span_bytes
         content = self._file(name).storage_bytes(record.storage)
-        if self._flips:
-            content = flipped_back(content, self._flips, f"{name}: ", self._file(name), record.storage)
+        content = self._undone(content, f"{name}: ", self._file(name), record.storage)
         return content[begin:end]
-
-    def undo(self, record: str, byte: int, bit: int) -> None:
-        """Hands out a record from now on with one bit flipped back.
-
-        Args:
-            record: As `checksums` names it.
-            byte: Within the record.
-            bit: Within the byte.
-        """
-        self._flips[record] = (byte, bit)
 
     def checksums(self) -> Iterator[Checksum]:
         """Yields the checksums of all files, each with its file in front."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from intact.containers.shard_index import SHARDS_LIMIT, Index
 from intact.containers.sharded import ShardedContainer
-from intact.containers.shown import listed, shown_list
+from intact.containers.shown import listed, shown, shown_list
 from intact.core.remark import Remark
 from intact.core.wording import count
 from intact.errors import Damaged
@@ -59,10 +59,12 @@ def open_named(folder: Path, names: list[str], absent: list[str]) -> ShardedCont
             help="fetch the missing files into the same folder; an interrupted download can be continued",
         )
     home: dict[str, str] = {}
+    twice: dict[str, str] = {}
     for name in names:
         with closing(open_single(folder / name)) as shard:
             for key in shard.describe().tensors:
-                home.setdefault(key, name)
+                if home.setdefault(key, name) != name:
+                    twice[key] = name
     container = ShardedContainer(Index(folder / names[0], 0, home, {}))
     container.source = replace(container.source, path=str(folder), files=tuple(names))
     said = Remark(
@@ -73,5 +75,20 @@ def open_named(folder: Path, names: list[str], absent: list[str]) -> ShardedCont
         cause="the index was not copied, or the program that wrote the set writes none",
         help="to have one file, write it anew: intact convert FOLDER NEW.safetensors",
     )
-    container.remarks = (*container.remarks, said)
+    container.remarks = (*container.remarks, said, *([_held_twice(home, twice)] if twice else []))
     return container
+
+
+def _held_twice(home: dict[str, str], twice: dict[str, str]) -> Remark:
+    """What is to be said of keys that two shards hold, where no index says which is meant."""
+    key, again = next(iter(twice.items()))
+    return Remark(
+        "file/mixed-shards",
+        f"{count(len(twice), 'key')} {'stands' if len(twice) == 1 else 'stand'} in two shards, as `{shown(key)}` in "
+        f"{listed((home[key], again))}; the first is read, and no index says which is meant",
+        "warning",
+        tuple(twice),
+        {"keys": shown_list(twice), "key_count": len(twice)},
+        "files of two saves lie in one folder",
+        "fetch or copy all files of one save",
+    )

@@ -20,6 +20,9 @@ SOURCE_LIMIT = 4 << 20
 FILES_LIMIT = 20_000
 """Files of a package that are looked at, by name alone, when a class is searched in it."""
 
+READ_LIMIT = 500
+"""Files of like names that are read for that."""
+
 _ANYTHING = re.compile(rb"import\s*\(?\s*\*|\b__getattr__\b|\bglobals\s*\(|\bsetattr\s*\(|\bvars\s*\(|\b__dict__\b|\bexec\s*\(")
 """What makes names that do not stand in the source."""
 
@@ -48,6 +51,8 @@ def holds(module: str, name: str, *, as_module: bool = False) -> bool:
         names = vars(sys.modules[module])
         return name in names or ("__getattr__" in names and not as_module)
     spec = _spec(module)
+    if spec is not None and spec.origin is None and spec.submodule_search_locations is not None:
+        return False  # a folder without `__init__.py` has only what lies in it
     return spec is None or _stands_in(spec.origin, name, as_module)
 
 
@@ -60,15 +65,17 @@ def look_alikes(module: str, name: str) -> list[str]:
     """
     top, _, rest = module.partition(".")
     spec = _spec(top)
-    if spec is None or not spec.submodule_search_locations:
-        return []
-    stems = {part.strip("_") for part in rest.split(".")} - {""}
-    defined = re.compile(rb"^(?:class|def)\s+" + re.escape(name.encode()) + rb"\b", re.MULTILINE)
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
+        return []  # any folder of the user's may be a package without a file of its own
+    stems = {part.strip("_") for part in rest.split(".")[:PARTS_LIMIT]} - {"", "init"}
+    word = re.escape(name.encode("utf-8", "surrogatepass"))
+    defined = re.compile(rb"^(?:class|def)\s+" + word + rb"\b", re.MULTILINE)
     found = set()
     for folder in list(spec.submodule_search_locations)[:4]:
-        for path in islice(_sources(folder), FILES_LIMIT):
-            places = (path.stem.strip("_"), *(part.strip("_") for part in path.relative_to(folder).parent.parts))
-            if stems.intersection(places) and defined.search(_source(path) or b""):
+        sources = islice(_sources(folder), FILES_LIMIT)
+        alike = (path for path in sources if stems & {part.strip("_") for part in path.relative_to(folder).with_suffix("").parts})
+        for path in islice(alike, READ_LIMIT):
+            if defined.search(_source(path) or b""):
                 parts = (top, *path.relative_to(folder).with_suffix("").parts)
                 found.add(".".join(part for part in parts if part != "__init__"))
     return sorted(found - {module})[:5]

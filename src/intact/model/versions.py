@@ -26,7 +26,7 @@ def by_version(model: torch.nn.Module, found: Description) -> ByVersion | None:
         model: It is not changed.
         found: What would be loaded: keys of the model, and the versions recorded by module.
     """
-    current = {path: int(module._version) for path, module in modules_of(model)}
+    current = {path: module._version for path, module in modules_of(model) if type(module._version) is int}
     asked = {path: number for path, number in _asking(model).items() if found.metadata.get(path) != number}
     if not asked or len(found.tensors) > MOST_KEYS:
         return None
@@ -53,10 +53,13 @@ def _asking(model: torch.nn.Module) -> dict[str, int]:
 
     plain = torch.nn.Module._load_from_state_dict
     return {
-        path: int(module._version)
+        path: module._version
         for path, module in modules_of(model)
-        if module._load_state_dict_pre_hooks
-        or (type(module)._load_from_state_dict is not plain and not type(module).__module__.startswith("torch.nn.modules."))
+        if type(module._version) is int
+        and (
+            module._load_state_dict_pre_hooks
+            or (type(module)._load_from_state_dict is not plain and not type(module).__module__.startswith("torch.nn.modules."))
+        )
     }
 
 

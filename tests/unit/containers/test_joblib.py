@@ -15,6 +15,8 @@ from torch import nn
 
 import intact
 from intact.containers import open_container
+from intact.containers.pickles.machine import BUDGET_UNITS, BUDGET_UNITS_FOR_A_BYTE, Machine
+from intact.containers.pickles.opcodes import TABLE
 
 COMPRESSIONS: dict[str, Any] = {
     "plain": 0,
@@ -137,3 +139,33 @@ def test_nothing_named_in_an_array_of_objects_is_passed_over(tmp_path: Path) -> 
     report = intact.check(tmp_path / "run.joblib")
     assert report.verdict == "unsafe"
     assert "system" in report.findings[0].headline
+
+
+def test_a_tensor_within_objects_that_reaches_outside_is_found(tmp_path: Path) -> None:
+    """The pickle inside the stream is held to the same bounds."""
+    array = np.empty(1, dtype=object)
+    array[0] = torch.arange(4.0)
+    joblib.dump({"a": array}, tmp_path / "t.joblib")
+    data = (tmp_path / "t.joblib").read_bytes()
+    at = data.rindex(b"K\x04\x85")  # the shape of the tensor
+    (tmp_path / "t.joblib").write_bytes(data[:at] + b"K\x7f\x85" + data[at + 3 :])
+    with pytest.raises(intact.Damaged) as caught:
+        open_container(tmp_path / "t.joblib")
+    assert caught.value.code == "file/storage-bounds"
+
+
+def test_many_pickles_in_one_stream_share_one_budget(tmp_path: Path) -> None:
+    """Each of them could ask for as much as a file of its own may."""
+    joblib.dump(np.array([None] * 3, dtype=object), tmp_path / "one.joblib")
+    data = (tmp_path / "one.joblib").read_bytes()
+    inside = data.rindex(b"\x80")
+    greedy = b"\x80\x02(" + b"K\x01" * 2000 + b"l" + b"2(K\x01e0" * 2000 + b"."
+    whole = data[:inside] + greedy + data[data.rindex(b".") :]
+    (tmp_path / "greedy.joblib").write_bytes(whole)
+    machine = Machine(whole)
+    machine.run(TABLE)
+    alone = Machine(greedy)
+    alone.run(TABLE)
+    spent = len(whole) * BUDGET_UNITS_FOR_A_BYTE + BUDGET_UNITS - machine.unspent
+    spent_alone = len(greedy) * BUDGET_UNITS_FOR_A_BYTE + BUDGET_UNITS - alone.unspent
+    assert spent >= spent_alone > 2000

@@ -71,3 +71,24 @@ def test_a_shard_that_is_named_itself_is_read_alone(tmp_path: Path) -> None:
     """Whoever names one file means it."""
     paths = write(tmp_path / "set", net().state_dict(), ".safetensors")
     assert set(intact.inspect(paths[1]).found.tensors) == {"1.weight", "1.bias"}
+
+
+def test_a_key_in_two_shards_is_told(tmp_path: Path) -> None:
+    """Two saves lie in one folder, and nothing says which is meant."""
+    paths = write(tmp_path / "set", net().state_dict(), ".safetensors")
+    save_file({"2.weight": torch.ones(3, 8), "2.bias": torch.ones(3), "1.bias": torch.ones(8)}, paths[2])
+    report = intact.check(tmp_path / "set", net())
+    assert report.verdict == "suspect"
+    (finding,) = [finding for finding in report.findings if finding.code == "file/mixed-shards"]
+    assert finding.keys == ("1.bias",)
+
+
+def test_a_shard_is_never_overwritten_by_what_is_made_of_the_set(tmp_path: Path) -> None:
+    """The values that are written are still in it."""
+    paths = write(tmp_path / "set", net().state_dict(), ".safetensors")
+    before = [path.read_bytes() for path in paths]
+    with pytest.raises(intact.IntactError, match="a part of"):
+        intact.convert(tmp_path / "set", paths[1], overwrite=True)
+    with pytest.raises(intact.IntactError, match="a part of"):
+        intact.repair(tmp_path / "set", paths[1], net(), overwrite=True)
+    assert [path.read_bytes() for path in paths] == before

@@ -104,3 +104,21 @@ def test_a_name_that_moved_is_found_in_files_of_a_like_name(package: str, module
 def test_a_package_that_is_not_here_has_no_look_alikes() -> None:
     """Nothing is searched for it."""
     assert look_alikes("surely_not_installed.layers", "Conv") == []
+
+
+def test_a_folder_without_a_file_of_its_own_holds_only_what_lies_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any folder `models` of the user's is a package to Python; it is not searched, however large."""
+    folder = "folder_of_" + "".join(letter for letter in tmp_path.name if letter.isalnum())
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "layers.py").write_text("class Conv:\n    pass\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert is_there(folder)
+    assert holds(folder, "layers", as_module=True)
+    assert not holds(folder, "yolo", as_module=True)
+    assert not holds(folder, "Conv")
+    assert look_alikes(f"{folder}.old.layers", "Conv") == []
+
+
+def test_names_that_no_text_can_be_are_not_searched_for_in_vain(package: str) -> None:
+    """The last part of a name may be anything."""
+    assert look_alikes(f"{package}.layers", "\udc80") == []

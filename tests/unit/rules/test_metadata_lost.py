@@ -213,3 +213,16 @@ def test_a_file_of_an_older_version_is_not_loaded_as_it_is(tmp_path: Path) -> No
         intact.load_into(target, tmp_path / "old.pth")
     target.load_state_dict(intact.read(tmp_path / "old.pth"))  # the way that the report names
     assert torch.equal(target.state_dict()["1.weight"], state["1.weight"] + 1)
+
+
+def test_a_version_that_is_no_number_is_passed_over(tmp_path: Path) -> None:
+    """Classes of the user's may keep anything under that name."""
+
+    class Named(Shifted):
+        _version = "two"  # type: ignore[assignment]
+
+        def migrate(self, state: State, prefix: str, version: Any) -> None:
+            """Changes nothing."""
+
+    plain(net(Named), tmp_path / "file.pth")
+    assert told(intact.check(tmp_path / "file.pth", net(Named))) == []

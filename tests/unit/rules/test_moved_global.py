@@ -142,3 +142,10 @@ class _Path:
 
     def __reduce__(self) -> tuple[object, tuple[str, ...]]:
         return getattr(pathlib, self.name), ("runs", "exp")
+
+
+def test_a_name_with_parts_that_are_no_text_is_told_all_the_same(tmp_path: Path) -> None:
+    """Its module is gone, whatever stands behind."""
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x04}\x8c\x01x\x8c\x09json.gone\x8c\x03\xed\xb2\x80\x93s.")
+    report = intact.check(tmp_path / "x.pkl")
+    assert report.verdict in ("suspect", "repairable", "incompatible", "unsafe")

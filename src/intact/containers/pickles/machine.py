@@ -42,6 +42,7 @@ class Machine:
 
     Attributes:
         within: Whether it runs inside the stream of another pickle.
+        unspent: Where the budget would have ended, once the pickle has.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class Machine:
         "problems",
         "protocol",
         "stack",
+        "unspent",
         "within",
     )  # fmt: skip
 
@@ -94,6 +96,7 @@ class Machine:
         self.protocol = 0
         self.done = False
         self.within = False
+        self.unspent = 0
 
     def run(self, table: list[Operation]) -> Unpickled:
         """Returns what the pickle holds.

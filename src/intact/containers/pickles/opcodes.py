@@ -111,6 +111,7 @@ def _stop(m: Machine, at: int) -> int:
     if not m.stack:
         raise IndexError("nothing is left at the end")
     m.done = True
+    m.unspent = m.budget_end
     m.budget_end = at
     return at
 
@@ -220,8 +221,10 @@ def _build(m: Machine, at: int) -> int:
 def _nested(m: Machine, at: int) -> tuple[Any, int]:
     """A pickle inside the stream of another one; there is no third in it."""
     inner = Machine(m.data, at, memory=m.memory, path=m.path)
-    inner.within = True
+    inner.within, inner.budget_end = True, m.budget_end  # many small ones together may take no more than one
     read = inner.run(TABLE)
+    m.budget_end = inner.unspent
+    m.problems.update(inner.problems)
     m.merge_foreign(read.foreign, at)
     return read.value, read.end
 
