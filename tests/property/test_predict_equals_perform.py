@@ -53,8 +53,12 @@ def values(draw: st.DrawFn) -> dict[str, torch.Tensor]:
 
 
 def _halves(key: str, value: torch.Tensor) -> tuple[str, tuple[tuple[str, tuple[int, ...]], ...]]:
-    """A split of one tensor into its first element and the rest."""
+    """A split of one tensor into its first element, or the parts of that, and the rest."""
     first, *rest = value.shape
+    if first and rest and rest[0] > 1:  # the first element in two parts
+        half, inner = rest[0] // 2, tuple(rest[1:])
+        one = ((f"{key}.low", (half, *inner)), (f"{key}.high", (rest[0] - half, *inner)))
+        return key, (*one, (f"{key}.rest", (first - 1, *rest)))
     return key, ((f"{key}.first", tuple(rest)), (f"{key}.rest", (first - 1, *rest))) if first else ()
 
 

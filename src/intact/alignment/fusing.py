@@ -7,8 +7,8 @@ whole have one kind of name each (`q_proj.weight`, `k_proj.weight`), and numbers
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from intact.core.keys import natural_order
@@ -16,6 +16,8 @@ from intact.core.tensor import TensorInfo
 
 _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 _WORDS = re.compile(r"[a-z]+\d?")
+_LEAVES = frozenset({"weight", "bias"})
+_DEPTH = 8
 
 ORDERS: tuple[tuple[frozenset[str], ...], ...] = tuple(
     tuple(frozenset(names.split()) for names in row)
@@ -48,37 +50,47 @@ class Fusion:
 def find_fusions(wholes: Mapping[str, TensorInfo], parts: Mapping[str, TensorInfo]) -> list[Fusion]:
     """Returns which tensors are made of which others.
 
+    What is called alike is matched first, and what only fits by its size last. Where two wholes fit the same parts as well, or
+    one whole other parts, nothing tells which is meant, and none of them is returned.
+
     Args:
         wholes: Tensors of one side without a counterpart.
         parts: Tensors of the other side without a counterpart.
     """
     below = _by_place(parts.values())
     used: set[str] = set()
-    grouped: dict[str, tuple[int, list[_Group]]] = {}
-    fusions = []
-    for key, whole in wholes.items():
-        place = key
-        while place:
-            place = place.rpartition(".")[0]
-            if len(below.get(place, ())) < 2:
-                continue
-            if place not in grouped or grouped[place][0] != len(used):
-                near = [tensor for tensor in below[place] if tensor.key not in used]
-                grouped[place] = (len(used), _groups(place, near))
-            found = _fusion(key, whole, place, grouped[place][1])
-            if found is not None:
-                used.update(part for row in found.parts for part in row)
-                fusions.append(found)
-                break
-    return fusions
+    fusions: dict[str, Fusion] = {}
+    for kinship in _KINSHIPS:
+        grouped: dict[str, dict[int, list[_Group]]] = {}
+        offers: dict[str, list[Fusion]] = {}
+        for key, whole in wholes.items():
+            place = key if key not in fusions else ""
+            while place and key not in offers:
+                place = place.rpartition(".")[0]
+                if len(below.get(place, ())) < 2:
+                    continue
+                if place not in grouped:
+                    grouped[place] = _groups(place, [tensor for tensor in below[place] if tensor.key not in used])
+                if found := _offers(key, whole, place, grouped[place].get(whole.elements, []), kinship):
+                    offers[key] = found
+        asked = Counter(part for found in offers.values() for part in {part for fusion in found for part in _flat(fusion)})
+        for key, found in offers.items():
+            if len(found) == 1 and all(asked[part] == 1 for part in _flat(found[0])):
+                fusions[key] = found[0]
+                used.update(_flat(found[0]))
+    return [fusions[key] for key in wholes if key in fusions]
+
+
+def _flat(fusion: Fusion) -> list[str]:
+    return [part for row in fusion.parts for part in row]
 
 
 def _by_place(tensors: Iterable[TensorInfo]) -> dict[str, list[TensorInfo]]:
-    """Every tensor under each of the four modules around it."""
+    """Every tensor under each of the modules around it."""
     below: dict[str, list[TensorInfo]] = defaultdict(list)
     for tensor in tensors:
         place = tensor.key
-        for _ in range(4):
+        for _ in range(_DEPTH):
             place = place.rpartition(".")[0]
             below[place].append(tensor)
             if not place:
@@ -95,71 +107,113 @@ class _Group:
         name: What they are called but for numbers; "" where that is not what they have in common.
         tensors: The neighbours.
         elements: Of all of them together: what is made of them has as many.
+        ordered: Whether their names are those of an order that everybody keeps.
     """
 
     leaf: str
     name: str
     tensors: list[TensorInfo]
     elements: int
+    ordered: bool
 
 
-def _fusion(key: str, whole: TensorInfo, place: str, groups: list[_Group]) -> Fusion | None:
-    """The parts of one whole among its neighbours: by names that tell their order, else all neighbours that fit."""
-    fitting = [group for group in groups if group.elements == whole.elements]
-    for candidates in _preferred(key, place, fitting):
-        rows: dict[str, list[str]] = defaultdict(list)
-        shapes = {tensor.key: tensor.shape for tensor in candidates}
-        for part in shapes:
-            number = _NUMBER.findall(part[len(place) :])
-            rows[".".join(number)].append(part)
-        ordered = [_in_order(row, place) for _, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))]
-        names, told = [row for row, _ in ordered], {how for _, how in ordered}
-        if len({len(row) for row in names}) != 1 or len(told) != 1 or ("" in rows and len(rows) > 1):
+_Kinship = Callable[[_Group, str, set[str]], int]
+
+
+def _offers(key: str, whole: TensorInfo, place: str, groups: list[_Group], kinship: _Kinship) -> list[Fusion]:
+    """The parts of one whole among its neighbours, in every way that its name makes equally likely."""
+    rest = key[len(place) :]
+    wanted = set(_WORDS.findall(rest.lower()))
+    leaves = wanted & _LEAVES
+    scored: dict[int, dict[tuple[tuple[str, ...], ...], Fusion]] = {}
+    for group in groups:
+        if group.leaf in _LEAVES and leaves - {group.leaf}:
             continue
-        stacked = "" not in rows
-        if _made(names, shapes, stacked=stacked) == whole.shape and len({tensor.dtype for tensor in candidates}) == 1:
-            return Fusion(key, tuple(map(tuple, names)), stacked, told.pop())
-        if (
-            stacked
-            and len(names) > 1
-            and len(names[0]) == 1
-            and _made([[r[0] for r in names]], shapes, stacked=False) == whole.shape
-        ):
-            return Fusion(key, (tuple(row[0] for row in names),), False, "names")
+        score = kinship(group, rest, wanted)
+        found = _fusion(key, whole, place, group.tensors) if score else None
+        if found is not None:
+            scored.setdefault(score, {})[found.parts] = found
+    return list(scored[max(scored)].values()) if scored else []
+
+
+def _fusion(key: str, whole: TensorInfo, place: str, candidates: list[TensorInfo]) -> Fusion | None:
+    """The whole made of exactly these, if they make it up."""
+    rows: dict[str, list[str]] = defaultdict(list)
+    shapes = {tensor.key: tensor.shape for tensor in candidates}
+    for part in shapes:
+        number = _NUMBER.findall(part[len(place) :])
+        rows[".".join(number)].append(part)
+    ordered = [_in_order(row, place) for _, row in sorted(rows.items(), key=lambda item: natural_order(item[0]))]
+    names, told = [row for row, _ in ordered], {how for _, how in ordered}
+    if len({len(row) for row in names}) != 1 or len(told) != 1 or ("" in rows and len(rows) > 1):
+        return None
+    if len({tensor.dtype for tensor in candidates}) != 1:
+        return None
+    stacked = "" not in rows
+    if _made(names, shapes, stacked=stacked) == whole.shape:
+        return Fusion(key, tuple(map(tuple, names)), stacked, told.pop())
+    if stacked and len(names) > 1 and len(names[0]) == 1 and _made([[r[0] for r in names]], shapes, stacked=False) == whole.shape:
+        return Fusion(key, (tuple(row[0] for row in names),), False, "names")
     return None
 
 
-def _groups(place: str, near: list[TensorInfo]) -> list[_Group]:
-    """Groups of neighbours of one leaf name: with the words of an order, of one name but for numbers, and all of them."""
+def _groups(place: str, near: list[TensorInfo]) -> dict[int, list[_Group]]:
+    """Groups of neighbours of one leaf name by how many elements they have together.
+
+    They are those with the words of an order, of one name but for numbers, and all of them.
+    """
     leaves: dict[str, list[TensorInfo]] = defaultdict(list)
     for tensor in near:
         leaves[tensor.key.rpartition(".")[2]].append(tensor)
-    groups: list[tuple[str, str, list[TensorInfo]]] = []
+    groups: list[_Group] = []
     for leaf, members in leaves.items():
-        groups += [(leaf, "", [t for t in members if any(_says(t.key[len(place) :], words) for words in row)]) for row in ORDERS]
+        for row in ORDERS:
+            slots = [[t for t in members if _says(t.key[len(place) :], words)] for words in row]
+            if all(slots):
+                inside = {t.key for slot in slots for t in slot}
+                groups.append(_group(leaf, "", [t for t in members if t.key in inside], ordered=True))
         by_name: dict[str, list[TensorInfo]] = defaultdict(list)
         for tensor in members:
             by_name[_NUMBER.sub("#", tensor.key[len(place) :])].append(tensor)
-        groups += [(leaf, group[0].key[len(place) :], group) for group in by_name.values()]
-        groups.append((leaf, "", members))
-    return [_Group(leaf, name, ts, sum(t.elements for t in ts)) for leaf, name, ts in groups if len(ts) > 1]
+        groups += [_group(leaf, name, group, ordered=False) for name, group in by_name.items()]
+        groups.append(_group(leaf, "", members, ordered=False))
+    sized: dict[int, list[_Group]] = defaultdict(list)
+    for group in groups:
+        if len(group.tensors) > 1:
+            sized[group.elements].append(group)
+    return sized
 
 
-def _preferred(key: str, place: str, groups: list[_Group]) -> list[list[TensorInfo]]:
-    """Those that may be parts of a tensor of this name, leaf by leaf; of equal ones those that are called like it first."""
-    wanted = _WORDS.findall(key[len(place) :].lower())
-    kept = [g for g in groups if g.leaf not in ("weight", "bias") or not ({"weight", "bias"} & set(wanted)) - {g.leaf}]
-    result: list[list[TensorInfo]] = []
-    for leaf in dict.fromkeys(group.leaf for group in kept):
-        mine = [group for group in kept if group.leaf == leaf]
-        named = sorted((group for group in mine if group.name), key=lambda group: not _named_alike(group.name, wanted))
-        first = [group for group in mine if not group.name]
-        result += [group.tensors for group in (*first[:-1], *named, *first[-1:])]
-    return result
+def _group(leaf: str, name: str, tensors: list[TensorInfo], *, ordered: bool) -> _Group:
+    return _Group(leaf, name, tensors, sum(tensor.elements for tensor in tensors), ordered)
 
 
-def _named_alike(name: str, wanted: list[str]) -> bool:
-    return bool(set(_WORDS.findall(name.lower())) & set(wanted) - {"weight", "bias", "experts", "expert"})
+def _same_name(group: _Group, rest: str, wanted: set[str]) -> int:  # noqa: ARG001 - one signature for all
+    """Whether the parts are called like the whole but for their number."""
+    return bool(group.name) and _unnumbered(group.name) == _unnumbered(rest)
+
+
+def _one_order(group: _Group, rest: str, wanted: set[str]) -> int:  # noqa: ARG001 - one signature for all
+    """Whether the names of the parts are those of an order that everybody keeps."""
+    return group.ordered
+
+
+def _shared_words(group: _Group, rest: str, wanted: set[str]) -> int:  # noqa: ARG001 - one signature for all
+    """How many words the names have in common."""
+    return len(set(_WORDS.findall(group.name.lower())) & wanted - _LEAVES - {"experts", "expert"})
+
+
+def _any_name(group: _Group, rest: str, wanted: set[str]) -> int:  # noqa: ARG001 - one signature for all
+    """Whatever they are called: those of one name but for numbers before all that stand there."""
+    return 2 if group.name else 1
+
+
+_KINSHIPS: tuple[_Kinship, ...] = (_same_name, _one_order, _shared_words, _any_name)
+"""What makes parts likely, the strongest reason first: each gives a score, 0 for none."""
+
+
+def _unnumbered(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part != "#" and not part.isdecimal()).removesuffix(".weight")
 
 
 def _says(name: str, words: frozenset[str]) -> bool:

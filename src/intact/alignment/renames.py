@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from intact.alignment.matching import Choice, Match, Matching
 from intact.alignment.naming import resembling
+from intact.alignment.orientation import orientation_of, turned_round
 from intact.alignment.trees import grow
 from intact.core.description import Description
 from intact.core.keys import leaf_of, natural_order, owner_of, tokens_of
@@ -55,7 +56,7 @@ def find_renames(found: Description, expected: Description) -> Renames | None:
         found: What the container holds, without nesting.
         expected: What the model wants.
     """
-    exact = _aligned(found, expected, loose=False)
+    exact, doubtful = _exact(found, expected)
     missing = sum(1 for key, tensor in expected.tensors.items() if tensor.shape and key not in exact)
     best, loose = exact, False
     if missing and len(exact) < sum(1 for tensor in found.tensors.values() if tensor.shape):
@@ -67,7 +68,7 @@ def find_renames(found: Description, expected: Description) -> Renames | None:
     if not smaller:
         return None
     share = len(best.by_key) / smaller
-    matches = _graded(best, found, wanted)
+    matches = [_agreed_to(match) if match.expected in doubtful else match for match in _graded(best, found, wanted)]
     matches += _counters(matches, found, expected)
     changed = tuple(match for match in matches if match.found != match.expected)
     if not changed and not best.choices:
@@ -83,6 +84,26 @@ def find_renames(found: Description, expected: Description) -> Renames | None:
         share,
         loose,
     )
+
+
+def _exact(found: Description, expected: Description) -> tuple[_Aligned, frozenset[str]]:
+    """What equal shapes tell, with matrices as the file keeps them, and what another way of keeping them would make another."""
+    kept = orientation_of(found, expected)
+    if kept == "turned":
+        return _aligned(found, turned_round(expected), loose=False), frozenset()
+    straight = _aligned(found, expected, loose=False)
+    if kept == "straight":
+        return straight, frozenset()
+    turned = _aligned(found, turned_round(expected), loose=False)
+    if len(turned) != len(straight):
+        return max(turned, straight, key=len), frozenset()
+    unchanged = [way for way in (straight, turned) if all(match.found == key for key, match in way.by_key.items())]
+    if unchanged:
+        return unchanged[0], frozenset()
+    others = {key: match.found for key, match in turned.by_key.items()}
+    differs = {key: match.found for key, match in straight.by_key.items() if others.get(key) != match.found}
+    named = all(_related(there, key) and not _related(others.get(key, ""), key) for key, there in differs.items())
+    return straight, frozenset(() if named else differs)
 
 
 @dataclass(frozen=True, slots=True)

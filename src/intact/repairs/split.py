@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ class Split:
 
     Attributes:
         parts: Key found, and for each part its key and its shape; the parts stand one after the other along the first dimension,
-            and a shape with one dimension less is one element of it.
+            and a shape with one dimension less is one element of it, or one of the parts that make up such an element.
         lossless: Whether the evidence leaves no other order of the parts.
     """
 
@@ -45,10 +46,10 @@ class Split:
         rows = dict(self.parts)
         result: dict[str, Any] = {}
         for key, value in values.items():
-            begin = 0
-            for new, shape in rows.get(key, ()):
-                length = shape[0] if len(shape) == value.dim() else 1
-                result[new] = value[begin : begin + length].reshape(shape).clone()
+            begin, flat = 0, value.reshape(-1) if key in rows else value
+            for new, shape in rows.get(key, ()):  # parts along the first dimension, or within one element of it, are runs
+                length = math.prod(shape)
+                result[new] = flat[begin : begin + length].reshape(shape).clone()
                 begin += length
             if key not in rows:
                 result[key] = value
@@ -68,7 +69,18 @@ class Split:
 
 
 def _check(whole: tuple[int, ...], parts: list[tuple[int, ...]]) -> None:
-    lengths = [shape[0] if len(shape) == len(whole) else 1 for shape in parts]
-    fits = all(shape[-len(whole) + 1 :] == whole[1:] or len(whole) == 1 for shape in parts)
-    if not whole or not fits or sum(lengths) != whole[0]:
+    element, taken, left = whole[1:], 0, 0
+    for shape in parts:
+        if len(shape) == len(whole) and shape[1:] == element and not left:
+            taken += shape[0]
+        elif shape == element and not left:
+            taken += 1
+        elif shape and len(shape) == len(element) and shape[1:] == element[1:]:
+            left = (left or element[0]) - shape[0]
+            taken += left == 0
+        else:
+            left = -1
+        if left < 0:
+            break
+    if not whole or left or taken != whole[0]:
         raise ValueError("the parts do not make up the whole")

@@ -51,7 +51,6 @@ from collections.abc import Iterator
 
 from intact.alignment.fusing import Fusion, find_fusions
 from intact.core.finding import Finding
-from intact.core.keys import leaf_of
 from intact.core.rule import Facts, Rule
 from intact.core.wording import LOSS_FREE, count, example, some
 from intact.repairs.merge import Merge, Recipe
@@ -102,23 +101,22 @@ def _merging(facts: Facts, fusions: list[Fusion]) -> Finding:
 
 def _splitting(facts: Facts, fusions: list[Fusion]) -> Finding:
     found, expected = facts.found.tensors, facts.expected.tensors
-    flat = [fusion for fusion in fusions if not fusion.stacked or len(fusion.parts[0]) == 1]
-    certain = all(_certain(facts, fusion, fusion.parts[0][0]) for fusion in flat)
-    rows = tuple((f.whole, tuple((part, expected[part].shape) for row in f.parts for part in row)) for f in flat)
+    certain = all(_certain(facts, fusion, fusion.parts[0][0]) for fusion in fusions)
+    rows = tuple((f.whole, tuple((part, expected[part].shape) for row in f.parts for part in row)) for f in fusions)
     parts = [part for _, row in rows for part, _ in row]
-    first = flat[0]
+    first = fusions[0]
     return Finding(
         CODE,
         "error",
-        f"{count(len(flat), 'tensor')} of the file {_are(flat)} {count(len(parts), 'tensor')} in the model: "
+        f"{count(len(fusions), 'tensor')} of the file {_are(fusions)} {count(len(parts), 'tensor')} in the model: "
         f"`{first.whole}` is {some([part for row in first.parts for part in row])}",
-        tuple(fusion.whole for fusion in flat),
+        tuple(fusion.whole for fusion in fusions),
         {"parts": {whole: [part for part, _ in row] for whole, row in rows}, "grade": "forced" if certain else "likely"},
         (example(found[first.whole], None), example(None, expected[parts[0]])),
         "the class that was saved kept in one tensor what the model keeps in several",
         _help(certain=certain),
         Split(rows, lossless=certain),
-        frozenset([*(("unexpected", f.whole) for f in flat), *(("missing", part) for part in parts)]),
+        frozenset([*(("unexpected", f.whole) for f in fusions), *(("missing", part) for part in parts)]),
     )
 
 
@@ -132,7 +130,7 @@ def _certain(facts: Facts, fusion: Fusion, key: str) -> bool:
         return True
     if not fusion.stacked and fusion.ordered == "names" and len(fusion.parts) == 1 and _numbered(fusion.parts[0]):
         return True
-    if fusion.ordered == "names" and leaf_of(fusion.whole).startswith(SPELLED):
+    if fusion.ordered == "names" and any(name.startswith(SPELLED) for name in fusion.whole.split(".")[-2:]):
         return True
     modules = [facts.expected.modules.get(path) for path in (key.rpartition(".")[0], key.rpartition(".")[0].rpartition(".")[0])]
     return fusion.ordered == "names" and any(m is not None and m.class_name.endswith(".MultiheadAttention") for m in modules)
