@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -45,12 +45,30 @@ class Family:
 @lru_cache(maxsize=4)
 def families(facts: Facts) -> tuple[Family, ...]:
     """Returns the outermost numbered families whose indices are not the same on both sides; kept for the rules that ask next."""
+    numbers = [_numbers(side.tensors) for side in (facts.found, facts.expected)]
+    uneven = {path for path in numbers[0].keys() & numbers[1].keys() if numbers[0][path] != numbers[1][path]}
+    if not uneven:
+        return ()
     owners = {owner_of(d.key) for d in facts.differences if d.kind in ("missing", "unexpected")}
-    touched = {path for owner in owners for path, _, _ in splits(f"{owner}.")}
+    touched = uneven & {path for owner in owners for path, _, _ in splits(f"{owner}.")}
     found, expected = _layers(facts.found.tensors, touched), _layers(facts.expected.tensors, touched)
     both = [Family(path, found[path], expected[path]) for path in sorted(set(found) & set(expected))]
     unequal = [family for family in both if set(family.found) != set(family.expected)]
     return tuple(f for f in unequal if not any(_contains(outer, f) for outer in unequal))
+
+
+def _numbers(keys: Iterable[str]) -> dict[str, set[int]]:
+    """Which numbers stand under which path, among the modules that own some keys."""
+    numbers: dict[str, set[int]] = defaultdict(set)
+    known = {""}
+    for path in {owner_of(key) for key in keys}:
+        while path not in known:
+            known.add(path)
+            outer, _, name = path.rpartition(".")
+            if name.isdecimal() and len(name) < 10:
+                numbers[outer].add(int(name))
+            path = outer
+    return numbers
 
 
 def splits(key: str) -> Iterator[tuple[str, int, str]]:

@@ -5,7 +5,18 @@ A mapping is offered with a grade, and never where another one fits the evidence
 
 from intact.alignment.affixes import Affix, find_affixes
 from intact.alignment.matching import Choice, Match
-from intact.alignment.places import Placing, find_place, says_averaged
+from intact.alignment.places import AVERAGED, Placing, find_place, says_averaged
 from intact.alignment.renames import Renames, find_renames
 
-__all__ = ["Affix", "Choice", "Match", "Placing", "Renames", "find_affixes", "find_place", "find_renames", "says_averaged"]
+__all__ = [
+    "AVERAGED",
+    "Affix",
+    "Choice",
+    "Match",
+    "Placing",
+    "Renames",
+    "find_affixes",
+    "find_place",
+    "find_renames",
+    "says_averaged",
+]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from random import Random
 
 from intact.alignment.places import DRESSED_UP
 from intact.core.description import Description
-from intact.core.keys import natural_order, tokens_of
+from intact.core.keys import leaf_of, natural_order, owner_of, tokens_of
 from intact.core.tensor import TensorInfo
 
 WRAPPERS = frozenset(
@@ -23,6 +24,12 @@ WRAPPERS = frozenset(
     }
 )
 """Names under which torch, FSDP, fairscale and Lightning keep the module that they wrap."""
+
+SAMPLE = 4096
+"""From how many keys prefixes are learned; only those that stand in front of half of the keys are used."""
+
+
+_Tensors = Mapping[str, TensorInfo]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +64,16 @@ def find_affixes(found: Description, expected: Description) -> tuple[Affix, ...]
     options = [_without_prefix(prefix, extra, missing, found) for prefix in _front_prefixes(extra, missing)]
     options += [_with_prefix(prefix, extra, missing, found) for prefix in _front_prefixes(missing, extra)]
     smaller = min(len(extra), len(missing))
+    least = max(1.0, 0.5 * smaller)
     if max((option.same_shapes for option in options), default=0) < smaller:  # else nothing between the parts can do better
-        tokens = _inner_tokens(extra, missing, found, expected)
         alone = len(extra) == len(found.tensors) and len(missing) == len(expected.tensors)
         moved = alone and all(len({key.partition(".")[0] for key in side}) == 1 for side in (extra, missing))
-        options += [_without_tokens(dropped, extra, missing, found, renaming=moved) for dropped in tokens]
+        sides = (_by_owner(extra), _by_owner(missing))
+        tokens = _inner_tokens(sides, found, expected, least)
+        options += [_without_tokens(dropped, sides, extra, missing, found, renaming=moved) for dropped in tokens]
     if not any(option.pairs for option in options):
         options += [_without_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(extra, missing)]
         options += [_with_prefix(prefix, extra, missing, found) for prefix in _undotted_prefixes(missing, extra)]
-    least = max(1.0, 0.5 * smaller)
     options = [option for option in options if option.same_shapes >= least]
     best = max((option.same_shapes for option in options), default=0)
     if not options:
@@ -89,8 +97,11 @@ def _wrapper_around_all(
 def _front_prefixes(long: Mapping[str, TensorInfo], short: Mapping[str, TensorInfo], most: int = 8) -> list[str]:
     """Prefixes of keys in `long` behind which a key of `short` stands, the most frequent first."""
     votes: Counter[str] = Counter()
-    for key, tensor in long.items():
-        place = key.find(".")
+    keys: Iterable[str] = long
+    if len(short) > SAMPLE and SAMPLE < len(long) < 8 * len(short):  # a prefix of many keys is one of many among a few
+        keys = Random(0).sample(list(long), SAMPLE)  # noqa: S311 - the same every time, nothing secret
+    for key in keys:
+        place, tensor = key.find("."), long[key]
         while place >= 0:
             other = short.get(key[place + 1 :])
             if other is not None:
@@ -139,23 +150,52 @@ def _same_shapes(pairs: Iterable[tuple[str, str]], extra: Mapping[str, TensorInf
 
 
 def _inner_tokens(
-    extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description, expected: Description
+    sides: tuple[_Owners, _Owners], found: Description, expected: Description, least: float
 ) -> list[frozenset[str]]:
-    """Sets of tokens whose removal may make keys agree: those of one side alone, wrappers of both, and the two together."""
-    of_file = {token for key in extra for token in tokens_of(key)[:-1]}
-    of_model = {token for key in missing for token in tokens_of(key)[:-1]}
-    anywhere_file = {token for key in found.tensors for token in tokens_of(key)}
-    anywhere_model = {token for key in expected.tensors for token in tokens_of(key)}
-    single = {t for t in (of_file - anywhere_model) | (of_model - anywhere_file) if not t.isdecimal()}
+    """Sets of tokens whose removal may make so many keys agree: those of one side alone, wrappers of both, and both of these."""
+    of_file, of_model = map(_module_names, sides)
+    anywhere_file, anywhere_model = (_module_names(map(owner_of, side.tensors)) | _leaves(side) for side in (found, expected))
+    alone = [{name for name in names if not name.isdecimal()} for names in (of_file - anywhere_model, of_model - anywhere_file)]
+    single = alone[0] | alone[1]
     wrappers = (of_file | of_model) & WRAPPERS
     sets = [frozenset(wrappers), frozenset(single - WRAPPERS), frozenset(single | wrappers)]
-    return [tokens for tokens in dict.fromkeys(sets) if tokens]
+    return [
+        tokens
+        for tokens in dict.fromkeys(sets)
+        if tokens and all(_free_of(names - tokens, side) >= least for names, side in zip(alone, sides, strict=True))
+    ]
+
+
+def _free_of(names: set[str], owners: _Owners) -> int:
+    """How many keys have none of some names, which the other side has nowhere."""
+    return sum(len(tensors) for owner, tensors in owners.items() if not names or names.isdisjoint(tokens_of(owner)))
+
+
+def _module_names(owners: Iterable[str]) -> set[str]:
+    return {name for owner in set(owners) if owner for name in tokens_of(owner)}
+
+
+def _leaves(side: Description) -> set[str]:
+    return set(map(leaf_of, side.tensors))
+
+
+_Owners = Mapping[str, Mapping[str, str]]
+"""Path of a module to its tensors: last name to key."""
+
+
+def _by_owner(keys: Iterable[str]) -> _Owners:
+    owners: dict[str, dict[str, str]] = defaultdict(dict)
+    for key in keys:
+        owner, _, leaf = key.rpartition(".")
+        owners[owner][leaf] = key
+    return owners
 
 
 def _without_tokens(
     dropped: frozenset[str],
-    extra: Mapping[str, TensorInfo],
-    missing: Mapping[str, TensorInfo],
+    sides: tuple[_Owners, _Owners],
+    extra: _Tensors,
+    missing: _Tensors,
     found: Description,
     *,
     renaming: bool,
@@ -165,24 +205,54 @@ def _without_tokens(
     A name in the place of another (`actor` where the model has `critic`) is an affix only where it stands in front of all keys,
     and the whole model moved with it; beside keys that agree it is another part, or a renamed one: not for this to say.
     """
-    here, there = _reduced(extra, dropped), _reduced(missing, dropped)
-    candidates = ((keys[0], there[core][0]) for core, keys in here.items() if len(keys) == 1 and len(there.get(core, ())) == 1)
-    names = dropped - WRAPPERS
-    pairs = tuple((a, b) for a, b in candidates if renaming or names.isdisjoint(tokens_of(a)) or names.isdisjoint(tokens_of(b)))
-    lost = Counter(token for key, _ in pairs for token in tokens_of(key)[:-1] if token in dropped)
-    gained = Counter(token for _, key in pairs for token in tokens_of(key)[:-1] if token in dropped)
-    rest = {keys[0]: core for core, keys in here.items() if len(keys) == 1 and keys[0] != core}
-    also = () if gained else _without_collisions(rest, pairs, found)
-    return Affix(pairs, tuple(sorted(lost)), tuple(sorted(gained)), True, (), _same_shapes(pairs, extra, missing), also)
+    here, there = (_reduced(side, dropped) for side in sides)
+    names = frozenset() if renaming else dropped - WRAPPERS
+    pairs: list[tuple[str, str]] = []
+    lost: set[str] = set()
+    gained: set[str] = set()
+    for front, (ours, tensors) in here.items():
+        theirs, others = there.get(front, (ours, {}))
+        if not names.isdisjoint(ours) and not names.isdisjoint(theirs):
+            continue
+        added = [(key, others[leaf]) for leaf, key in tensors.items() if leaf in others]
+        if added:
+            pairs += added
+            lost |= ours
+            gained |= theirs
+    rest = {key: new for front, (_, ts) in here.items() for leaf, key in ts.items() if (new := front + leaf) != key}
+    also = () if gained else _without_collisions(rest, tuple(pairs), found)
+    same = _same_shapes(pairs, extra, missing)
+    return Affix(tuple(pairs), tuple(sorted(lost)), tuple(sorted(gained)), True, (), same, also)
 
 
-def _reduced(tensors: Mapping[str, TensorInfo], dropped: frozenset[str]) -> dict[str, list[str]]:
-    cores: dict[str, list[str]] = defaultdict(list)
-    fronts: dict[str, str] = {}
-    for key in tensors:
-        owner, dot, leaf = key.rpartition(".")
-        front = fronts.get(owner)
-        if front is None:
-            front = fronts[owner] = "".join([f"{token}." for token in tokens_of(owner) if token not in dropped]) if dot else ""
-        cores[front + leaf].append(key)
-    return cores
+def _reduced(owners: _Owners, dropped: frozenset[str]) -> dict[str, tuple[frozenset[str], Mapping[str, str]]]:
+    """What is left in front of the last names, with the names that were dropped; what two keys become is left out."""
+    known: dict[str, tuple[str, frozenset[str]]] = {"": ("", frozenset())}
+    result: dict[str, tuple[frozenset[str], Mapping[str, str]]] = {}
+    clashing: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    for owner, tensors in owners.items():
+        front, lost = known.get(owner) or _front(owner, dropped, known)
+        if first.setdefault(front, owner) == owner:
+            result[front] = (lost, tensors)
+        else:
+            clashing.setdefault(front, [first[front]]).append(owner)
+    for front, paths in clashing.items():
+        counted = Counter(leaf for path in paths for leaf in owners[path])
+        single = {leaf: key for path in paths for leaf, key in owners[path].items() if counted[leaf] == 1}
+        result[front] = (frozenset().union(*(known[path][1] for path in paths)), single)
+    return result
+
+
+def _front(path: str, dropped: frozenset[str], known: dict[str, tuple[str, frozenset[str]]]) -> tuple[str, frozenset[str]]:
+    """A path without the dropped names, and which of them it had; kept for the modules within."""
+    unknown = []
+    while path not in known:
+        unknown.append(path)
+        path = path.rpartition(".")[0]
+    front, lost = known[path]
+    for longer in reversed(unknown):
+        name = longer.rpartition(".")[2]
+        front, lost = (front, lost | {name}) if name in dropped else (f"{front}{name}.", lost)
+        known[longer] = (front, lost)
+    return front, lost

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from intact.core.description import Description
@@ -63,7 +63,8 @@ def find_place(found: Description, expected: Description, at: str | None = None)
     if at is not None:
         return Placing(at, (at,), aside=_deeper(places, at, expected)) if at in places else None
     wanted = Counter((leaf_of(key), tensor.shape) for key, tensor in expected.tensors.items())
-    score = {place: _score(place, held, expected, wanted) for place, held in places.items()}
+    marks = {key: (leaf_of(key), tensor.shape) for key, tensor in found.tensors.items()}
+    score = {place: _score(place, held, expected, wanted, marks) for place, held in places.items()}
     best = max(score.values(), default=0.0)
     if best < LEAST_SHARE * min(len(expected.tensors), max(map(len, places.values()), default=0)) or best == 0:
         return _heaviest(places)
@@ -108,15 +109,19 @@ def _ancestors(nest: str) -> Iterator[str]:
         yield nest
 
 
-def _score(place: str, held: Iterable[TensorInfo], expected: Description, wanted: Counter[tuple[str, tuple[int, ...]]]) -> float:
+_Mark = tuple[str, tuple[int, ...]]
+"""The last name of a tensor, and its shape."""
+
+
+def _score(
+    place: str, held: list[TensorInfo], expected: Description, wanted: Counter[_Mark], marks: Mapping[str, _Mark]
+) -> float:
     exact = 0
-    dressed: Counter[tuple[str, tuple[int, ...]]] = Counter()
     for tensor in held:
-        key = relative(tensor.key, place) or ""
-        goal = expected.tensors.get(key)
+        goal = expected.tensors.get(relative(tensor.key, place) or "")
         if goal is not None and (goal.shape == tensor.shape or goal.lazy):
             exact += 1
-        dressed[(leaf_of(key), tensor.shape)] += 1
+    dressed = Counter([marks[tensor.key] for tensor in held])
     alike = sum(min(number, wanted[mark]) for mark, number in dressed.items() if mark in wanted)
     return exact + DRESSED_UP * max(0, alike - exact)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"(\d{1,18})")
 
 
 def tokens_of(key: str) -> list[str]:
@@ -22,6 +23,8 @@ def owner_of(key: str) -> str:
     return key.rpartition(".")[0]
 
 
-def natural_order(key: str) -> tuple[tuple[int, int, str], ...]:
-    """Returns a sort key by which `layers.2` precedes `layers.10`."""
-    return tuple((0, int(part), "") if part.isdecimal() and len(part) < 19 else (1, 0, part) for part in _DIGITS.split(key))
+def natural_order(key: str) -> tuple[Any, ...]:
+    """Returns a sort key by which `layers.2` precedes `layers.10`: texts and numbers by turns, so that like is held to like."""
+    parts: list[Any] = _DIGITS.split(key)
+    parts[1::2] = map(int, parts[1::2])
+    return tuple(parts)

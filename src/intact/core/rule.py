@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -175,6 +176,7 @@ class Facts:
         inventory: What stands on a live model that is about to be saved; None where no model is audited.
         behaviour: What a replay showed, and what else differs from the model that was sealed; None before that is looked at.
         kinds: The differences by kind, as they are asked for.
+        said: The names in the keys that are not the model's, as they are asked for.
         training: Optimizers, schedulers and counters beside what the checkpoint holds for them; None for a model alone.
     """
 
@@ -199,12 +201,25 @@ class Facts:
     behaviour: BehaviourFacts | None = None
     training: TrainingFacts | None = None
     kinds: dict[str, tuple[Difference, ...]] = field(init=False, repr=False, default_factory=dict)
+    said: list[frozenset[str]] = field(init=False, repr=False, default_factory=list)
 
     def of_kind(self, kind: str) -> tuple[Difference, ...]:
         """Returns the differences of one kind, in order."""
         if kind not in self.kinds:  # every rule asks, and there can be a hundred thousand
             self.kinds[kind] = tuple(d for d in self.differences if d.kind == kind)
         return self.kinds[kind]
+
+    def says(self, pattern: re.Pattern[str]) -> bool:
+        """Tells whether a pattern is found in a name (the part of a key between dots) of a key that the model does not have.
+
+        A hundred thousand keys are made of a few hundred names, so that rules ask this before they look at every key.
+        """
+        if not self.said:
+            extra = self.of_kind("unexpected")
+            names = {name for d in extra for name in d.key.split(".")}
+            names |= {name for d in extra if d.found and d.found.source != d.key for name in d.found.source.split(".")}
+            self.said.append(frozenset(name for name in names if not name.isdecimal()))
+        return any(map(pattern.search, self.said[0]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,12 +66,15 @@ _PARTS = re.compile(
     r"^(?P<base>.*?)[._](?P<part>lora_(?:A|B|up|down|mid|embedding_A|embedding_B|magnitude_vector)|hada_w[12]_[ab]|lokr_w[12](?:_[ab])?"
     r"|ia3_l|oft_r|adapter_(?:down|up)|vera_lambda_[bd])(?:\.default)?(?:\.weight|\.alpha)?$"
 )
+_SAID = re.compile("lora_|hada_w|lokr_w|ia3_l|oft_r|adapter_|vera_lambda")
 _SHARE = 0.9
 """Share of a file's tensors that are parts of adapters; a few others, such as a new head, are saved with them."""
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields a file that holds the matrices of an adapter and hardly anything else."""
+    if not facts.says(_SAID):
+        return
     unexpected = {d.key: d.found for d in facts.of_kind("unexpected") if d.found}
     missing = facts.of_kind("missing")
     if not unexpected or not missing:

@@ -84,10 +84,11 @@ def detect(facts: Facts) -> Iterator[Finding]:
 
 def _one(facts: Facts, placing: Placing, at: str) -> Finding:
     step = Unnest(at, placing.aside)
-    held = step.predict(facts.found).tensors
-    keys = tuple(key for key in facts.found.tensors if relative(key, at) is not None and key not in placing.aside)
-    fits = next((key for key in keys if (relative(key, at) or "") in facts.expected.tensors), keys[0])
-    short = relative(fits, at) or ""
+    gone = frozenset(placing.aside)
+    held = {new: key for key in facts.found.tensors if (new := relative(key, at)) is not None and key not in gone}
+    keys = tuple(held.values())
+    short = next((new for new in held if new in facts.expected.tensors), next(iter(held)))
+    fits = held[short]
     where = f"`{at}`" if at else "the top level, beside nested entries"
     return Finding(
         CODE,

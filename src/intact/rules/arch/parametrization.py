@@ -86,11 +86,15 @@ _SPELLINGS: tuple[tuple[str, str], ...] = (
 )
 """How `torch.nn.utils.parametrizations` and the older `torch.nn.utils.weight_norm` and `spectral_norm` name the same tensors."""
 
+_SAID = re.compile("^(?:parametrizations|.+_(?:g|u|v|orig|mask))$")
+
 _PARTS = re.compile(r"(?:(?P<owner>.+)\.)?parametrizations\.(?P<name>[^.]+)\.(?P<part>original[01]?|0\._[uv])")
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields the parts of parametrized tensors that one side names in the new and the other in the old way, and pruned ones."""
+    if not facts.says(_SAID):
+        return
     yield from _pruned(facts)
     missing = {d.key: d.expected for d in facts.of_kind("missing") if d.expected is not None}
     extra = {d.key: d.found for d in facts.of_kind("unexpected") if d.found is not None}

@@ -74,6 +74,8 @@ _COMPANION = re.compile(
     r"SCB|(?:weight_|input_|output_)?(?:scale|scales|scale_inv|zero_point|zero_points|zeros|absmax|quant_map|quant_state)(?:\..+)?"
     r"|weight_format|qweight|qzeros|g_idx|_packed_params(?:\..+)?|nested_absmax|nested_quant_map|bnb_quant_state"
 )
+_SAID = re.compile(r"scale|zero|absmax|quant|SCB|weight_format|qweight|g_idx|_packed_params")
+"""What is in some name of every key that the two patterns are about."""
 _OF_WEIGHT = re.compile(r"(?:weight|bias)\.(absmax|quant_map|quant_state|nested_absmax|nested_quant_map)(?:\..+)?")
 
 
@@ -150,7 +152,7 @@ def _computed(facts: Facts, rows: list[tuple[_Module, str, str]]) -> Finding:
 def _modules(facts: Facts) -> Iterator[_Module]:
     """Yields modules with keys that only a quantized one has, and whose weight the model wants as floating numbers."""
     found, expected = facts.found.tensors, facts.expected.tensors
-    unexpected = {d.key for d in facts.of_kind("unexpected")} | {
+    unexpected = ({d.key for d in facts.of_kind("unexpected")} if facts.says(_SAID) else set()) | {
         extra.path for extra in facts.found.extras if "_packed_params" in extra.path
     }
     groups: dict[str, list[str]] = {}

@@ -82,12 +82,15 @@ from intact.repairs.sequence import Sequence
 
 CODE = "arch/unmerged-adapter"
 _DOWN = re.compile(r"^(?P<owner>.*?)[._]?lora_(?P<part>A|down|embedding_A)(?P<rest>(?:\.[\w-]+)*)$")
+_SAID = re.compile("lora_(?:A|down|embedding_A)")
 _PARTNER = {"A": "B", "down": "up", "embedding_A": "embedding_B"}
 _BASES = (".base_layer.weight", ".weight", ".linear.weight", ".original.weight", ".org_module.weight", ".base.weight")
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields pairs of matrices that belong to a weight that is loaded, all as one cause."""
+    if not facts.says(_SAID):
+        return
     extra = {(d.found.source or d.key): d.key for d in facts.of_kind("unexpected") if d.found}
     names = _names(facts, extra)
     adapters = list(_adapters(facts, extra, names))

@@ -53,6 +53,8 @@ CODE = "dtype/fp8-without-scale"
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields eight-bit floats whose module has no scale in the file."""
     keys = facts.original.tensors
+    if not any(tensor.dtype.startswith("float8") for tensor in keys.values()):
+        return
     scaled = {key.rpartition(".")[0] for key in keys if "scale" in key.rpartition(".")[2].lower()}
     mine = [
         key

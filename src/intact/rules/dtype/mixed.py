@@ -59,6 +59,8 @@ FEWEST = 3
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields floating tensors of numbered layers whose dtype is not that of most of their kind."""
     tensors = {key: t for key, t in facts.original.tensors.items() if (d := dtype_named(t.dtype)) and d.kind == "float"}
+    if len({tensor.dtype for tensor in tensors.values()}) < 2:
+        return
     mine: dict[str, str] = {}
     usual = ""
     for keys in by_pattern(tensors).values():

@@ -71,6 +71,8 @@ _SNAPSHOT = re.compile(
 
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields entries that are called the weights of another moment, and share all their memory with the present ones."""
+    if not facts.original.ties:
+        return
     pairs: dict[tuple[str, str], list[str]] = {}
     sizes: dict[str, int] = {}
     for tensor in facts.original.tensors.values():

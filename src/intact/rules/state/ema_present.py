@@ -59,7 +59,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from intact.alignment import find_place, says_averaged
+from intact.alignment import AVERAGED, find_place, says_averaged
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.tensor import TensorInfo
@@ -71,6 +71,8 @@ CODE = "state/ema-present"
 
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields flat copies named `ema_backbone_conv1_weight` beside the keys that they are averages of."""
+    if not facts.says(AVERAGED):
+        return
     flat = {key.replace(".", "_"): key for key in facts.expected.tensors}
     copies = [(d.key, raw) for d in facts.of_kind("unexpected") if (raw := _averages(d.key, flat)) and raw in facts.found.tensors]
     if not copies:
@@ -102,7 +104,7 @@ def _averages(key: str, flat: dict[str, str]) -> str | None:
 
 def observe(facts: Facts) -> Iterator[Finding]:
     """Yields places beside the chosen one that say that they hold averages of the same tensors."""
-    if not any(tensor.nest for tensor in facts.original.tensors.values()):
+    if not any(map(says_averaged, {tensor.nest for tensor in facts.original.tensors.values()})):
         return
     yield from _lists(facts)
     placing = find_place(facts.original, facts.expected, None)
