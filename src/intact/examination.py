@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intact.alignment import named_place
 from intact.claimed_digests import CHEAP_BYTES, claims_of, findings_of_claims
 from intact.claimed_settings import settings_of
 from intact.containers import open_container
@@ -198,7 +199,7 @@ def facts_of(container: Container, found: Description, model: torch.nn.Module | 
     Raises:
         IntactError: `at` names no place of the checkpoint.
     """
-    if at is not None and not _is_place(found, at):
+    if at is not None and named_place(found, at) is None:
         raise IntactError(
             f"the checkpoint has no place named {at!r}", path=container.source.path, help="`intact inspect` lists the places"
         )
@@ -223,10 +224,6 @@ def facts_of(container: Container, found: Description, model: torch.nn.Module | 
         has_model=model is not None,
         environments=environments_of(container, model),
     )
-
-
-def _is_place(found: Description, at: str) -> bool:
-    return any(key.startswith((at + ".", at + "[")) for key in found.tensors)
 
 
 def _expected(model: torch.nn.Module | None) -> Description:

@@ -83,6 +83,22 @@ def find_affixes(found: Description, expected: Description) -> tuple[Affix, ...]
     return tuple({option.pairs: option for option in top if option.inside == simplest}.values())
 
 
+def named_prefix(name: str, found: Description, expected: Description) -> Affix:
+    """Returns what stands behind a name that the user gave, as it is without it; everything else is left aside.
+
+    Args:
+        name: What the keys start with, up to a dot.
+        found: What the container holds, without nesting.
+        expected: What the model wants.
+    """
+    below = {key: key[len(name) + 1 :] for key in found.tensors if key.startswith(f"{name}.") and len(key) > len(name) + 1}
+    pairs = tuple((key, new) for key, new in below.items() if new in expected.tensors)
+    also = tuple((key, new) for key, new in below.items() if new not in expected.tensors)
+    aside = tuple(key for key in found.tensors if key not in below)
+    same = _same_shapes(pairs, found.tensors, expected.tensors)
+    return Affix(pairs, (f"{name}.",), (), False, aside, same, also)
+
+
 def _wrapper_around_all(
     extra: Mapping[str, TensorInfo], missing: Mapping[str, TensorInfo], found: Description
 ) -> tuple[Affix, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from intact.core.description import Description
@@ -57,11 +57,14 @@ def find_place(found: Description, expected: Description, at: str | None = None)
     Args:
         found: What the container holds.
         expected: What the model wants.
-        at: The place that the user named, which is then taken.
+        at: What the user named: a place, which is then taken, or a place and what keys below it start with.
     """
     places = _places(found)
-    if at is not None:
-        return Placing(at, (at,), aside=_deeper(places, at, expected)) if at in places else None
+    named = named_place(found, at, places) if at is not None else None
+    if at is not None and named is None:
+        return None
+    if named is not None and named[0] is not None:
+        return Placing(named[0], (named[0],), aside=_deeper(places, named[0], expected))
     wanted = Counter((leaf_of(key), tensor.shape) for key, tensor in expected.tensors.items())
     marks = {key: (leaf_of(key), tensor.shape) for key, tensor in found.tensors.items()}
     score = {place: _score(place, held, expected, wanted, marks) for place, held in places.items()}
@@ -77,6 +80,23 @@ def find_place(found: Description, expected: Description, at: str | None = None)
     if len(chosen) > 1:
         return Placing(None, tuple(chosen), averaged)
     return Placing(chosen[0], tuple(chosen), averaged, _deeper(places, chosen[0], expected))
+
+
+def named_place(found: Description, at: str, places: Collection[str] | None = None) -> tuple[str | None, str] | None:
+    """Returns what the user named: a place of the file, and what the keys below it start with.
+
+    The place is None where only keys were named (`netA`, of `state_dict`); the start is "" where a place was named. None where
+    there is nothing of that name.
+    """
+    places = _places(found) if places is None else places
+    if at in places:
+        return at, ""
+    if any(key.startswith((f"{at}.", f"{at}_")) for key in found.tensors):
+        above = max((place for place in places if not place or at.startswith(place + ".")), key=len, default="")
+        return above, relative(at, above) or at
+    if any(key[len(t.nest) :].startswith((f".{at}.", f".{at}_")) for key, t in found.tensors.items() if t.nest):
+        return None, at
+    return None
 
 
 def _different(chosen: list[str], found: Description, places: Mapping[str, list[TensorInfo]]) -> list[str]:

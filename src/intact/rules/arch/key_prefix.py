@@ -59,8 +59,9 @@ torch.save(Client().state_dict(), path)
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from intact.alignment import Affix, find_affixes, says_averaged
+from intact.alignment import Affix, find_affixes, find_averages, named_place, named_prefix, says_averaged
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import LOSS_FREE, count, example, some
@@ -74,16 +75,28 @@ def detect(facts: Facts) -> Iterator[Finding]:
     """Yields what stands before or between the parts of the keys on one side only."""
     if any(tensor.nest for tensor in facts.found.tensors.values()):
         return  # places come first: a prefix is a property of the keys of one mapping
+    named = named_place(facts.original, facts.at) if facts.at is not None else None
+    if named is not None and named[1]:
+        below = named_prefix(named[1], facts.found, facts.expected)
+        if below.pairs or below.also:
+            yield _one(facts, below)
+            return
     options = find_affixes(facts.found, facts.expected)
-    if facts.at is not None:
-        options = tuple(o for o in options if facts.at in (p.rstrip(".") for p in o.removed)) or options
     options = tuple(option for option in options if not _is_counted_otherwise(facts, option))
     raw = tuple(option for option in options if not any(map(says_averaged, option.removed)))
     chosen = raw or options
     if len(chosen) > 1:
         yield _ambiguous(facts, chosen)
     elif chosen:
-        yield _one(facts, chosen[0])
+        yield _one(facts, _sparing_averages(facts, chosen[0]))
+
+
+def _sparing_averages(facts: Facts, affix: Affix) -> Affix:
+    """The affix without leaving averages of the weights aside, of which there is more to say."""
+    if not any(map(says_averaged, affix.aside)):
+        return affix
+    spared = {key for row in find_averages(facts.found, facts.expected) for key in (*(a for a, _ in row.pairs), *row.beside)}
+    return replace(affix, aside=tuple(key for key in affix.aside if key not in spared))
 
 
 def _is_counted_otherwise(facts: Facts, affix: Affix) -> bool:
@@ -97,8 +110,9 @@ def _is_counted_otherwise(facts: Facts, affix: Affix) -> bool:
 
 def _one(facts: Facts, affix: Affix) -> Finding:
     found, expected = facts.found.tensors, facts.expected.tensors
+    there = {d.mark for d in facts.differences}
     marks = [mark for a, b in affix.pairs for mark in (("unexpected", a), ("missing", b))]
-    aside = [("unexpected", key) for key in (*affix.aside, *(a for a, _ in affix.also))]
+    marks += [("unexpected", key) for key in (*affix.aside, *(a for a, _ in affix.also))]
     return Finding(
         CODE,
         "error",
@@ -109,7 +123,7 @@ def _one(facts: Facts, affix: Affix) -> Finding:
         _cause(affix),
         LOSS_FREE,
         Rename((*affix.pairs, *affix.also), affix.aside),
-        frozenset([*marks, *aside]),
+        frozenset(mark for mark in marks if mark in there),
     )
 
 
@@ -125,8 +139,9 @@ def _headline(facts: Facts, affix: Affix) -> str:
         ]
         return f"{keys} {verb} extra parts: {' and '.join(side for side in sides if side)}"
     if affix.removed:
+        apart = "left aside" if any(key in facts.expected.tensors for key in affix.aside) else "not the model's"
         start = "starts" if number == 1 else "start"
-        rest = f"; {count(len(affix.aside), 'other key')} ({some(affix.aside)}) not the model's" if affix.aside else ""
+        rest = f"; {count(len(affix.aside), 'other key')} ({some(affix.aside)}) {apart}" if affix.aside else ""
         without = f"the model has {same} without it" if affix.pairs else "no key of the model does"
         return f"{keys} {start} with `{affix.removed[0]}`, and {without}{rest}"
     return f"{keys} {'lacks' if number == 1 else 'lack'} the `{affix.added[0]}` that the model's keys start with"

@@ -5,7 +5,8 @@
 Training kept a moving average of the weights (EMA, SWA, Polyak) and saved it beside the raw ones: as an entry of its own
 (`state_dict_ema`, `ema_model`), or flat among the keys (`ema_backbone_conv1_weight`). Published numbers are usually those of
 the averages; loading the raw weights gives results a little below the paper, with the authors' own file. The raw weights are
-what is loaded by default, because resuming needs them; for evaluation name the averages.
+what is loaded by default, because resuming needs them; for evaluation name the averages: `at="state_dict_ema"`, or what the
+flat keys start with, `at="model_ema"`.
 
 ## Example
 
@@ -59,47 +60,66 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from intact.alignment import AVERAGED, find_place, says_averaged
+from intact.alignment import AVERAGED, Averages, find_averages, find_place, named_place, says_averaged
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.tensor import TensorInfo
 from intact.core.wording import count, example, some
 from intact.repairs.drop import Drop
+from intact.repairs.rename import Rename
 
 CODE = "state/ema-present"
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
-    """Yields flat copies named `ema_backbone_conv1_weight` beside the keys that they are averages of."""
+    """Yields flat copies named `ema_backbone_conv1_weight` beside the keys that they are averages of, or in their place."""
     if not facts.says(AVERAGED):
         return
-    flat = {key.replace(".", "_"): key for key in facts.expected.tensors}
-    copies = [(d.key, raw) for d in facts.of_kind("unexpected") if (raw := _averages(d.key, flat)) and raw in facts.found.tensors]
-    if not copies:
-        return
+    named = named_place(facts.original, facts.at) if facts.at is not None else None
     found = facts.found.tensors
-    yield Finding(
+    for averages in find_averages(facts.found, facts.expected):
+        if named is not None and named[1] == averages.front:
+            yield _instead(facts, averages)
+        elif all(raw in found for _, raw in averages.pairs):
+            yield _beside(facts, averages)
+
+
+def _beside(facts: Facts, averages: Averages) -> Finding:
+    found, copies = facts.found.tensors, averages.pairs
+    keys = (*(key for key, _ in copies), *averages.beside)
+    return Finding(
         CODE,
         "warning",
-        f"{count(len(copies), 'key')}, as `{copies[0][0]}`, hold averages of the weights that are loaded",
+        f"{count(len(copies), 'key')}, as `{copies[0][0]}`, {'holds' if len(copies) == 1 else 'hold'} averages of the weights "
+        "that are loaded",
         tuple(key for key, _ in copies),
         {"averages": dict(copies)},
         tuple(example(found[key], facts.expected.tensors[raw]) for key, raw in copies[:3]),
         "training kept a moving average of the weights as flat buffers; evaluation usually wants the averages",
-        "if the averages are meant, rename them over the raw weights before loading",
-        Drop(tuple(key for key, _ in copies), lossless=True),
-        frozenset(("unexpected", key) for key, _ in copies),
+        f'to load the averages: at="{averages.front}" (command: --at {averages.front})',
+        Drop(keys, lossless=True),
+        frozenset(("unexpected", key) for key in keys),
     )
 
 
-def _averages(key: str, flat: dict[str, str]) -> str | None:
-    place = key.find("_")
-    while place >= 0:
-        raw = flat.get(key[place + 1 :].replace(".", "_"))
-        if raw is not None and says_averaged(key[:place]):
-            return raw
-        place = key.find("_", place + 1)
-    return None
+def _instead(facts: Facts, averages: Averages) -> Finding:
+    found, copies = facts.found.tensors, averages.pairs
+    taken = {key for key, _ in copies}
+    aside = tuple(key for key in found if key not in taken)
+    marks = {("unexpected", key) for key in found} | {("missing", raw) for _, raw in copies}
+    return Finding(
+        CODE,
+        "warning",
+        f"{count(len(copies), 'average')} under `{averages.front}`, as `{copies[0][0]}`, {'is' if len(copies) == 1 else 'are'} "
+        "loaded, and not the weights that they were made of",
+        tuple(key for key, _ in copies),
+        {"averages": dict(copies)},
+        tuple(example(found[key], facts.expected.tensors[raw]) for key, raw in copies[:3]),
+        "training kept a moving average of the weights as flat buffers",
+        "",
+        Rename(copies, aside),
+        frozenset(d.mark for d in facts.differences if d.mark in marks),
+    )
 
 
 def observe(facts: Facts) -> Iterator[Finding]:
