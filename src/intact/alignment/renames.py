@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from intact.alignment.matching import Choice, Match, Matching
 from intact.alignment.naming import resembling
 from intact.alignment.orientation import orientation_of, turned_round
-from intact.alignment.trees import grow
+from intact.alignment.trees import Node, grow
 from intact.core.description import Description
 from intact.core.keys import leaf_of, natural_order, owner_of, tokens_of
+from intact.core.tensor import TensorInfo
 
 _NUMBER = re.compile(r"\d+")
 
@@ -122,12 +123,71 @@ def _aligned(found: Description, expected: Description, *, loose: bool) -> _Alig
     keys = sorted(
         found.tensors, key=natural_order
     )  # the order of a file is no evidence: whoever copies a state dict may change it
+    ours = [found.tensors[key] for key in keys]
+    theirs = [tensor for tensor in expected.tensors.values() if not tensor.lazy]
     matching = Matching()
-    matching.match(
-        grow((found.tensors[key] for key in keys), loose=loose),
-        grow((tensor for tensor in expected.tensors.values() if not tensor.lazy), loose=loose),
-    )
-    return _Aligned({match.expected: match for match in matching.matches}, tuple(matching.choices))
+    matching.match(grow(ours, loose=loose), grow(theirs, loose=loose))
+    matches, choices = matching.matches, matching.choices
+    if matches:
+        again = _left_over(matching, ours, theirs, loose=loose)
+        matches, choices = matches + again.matches, choices + again.choices
+    return _Aligned({match.expected: match for match in matches}, tuple(choices))
+
+
+def _left_over(matching: Matching, ours: list[TensorInfo], theirs: list[TensorInfo], *, loose: bool) -> Matching:
+    """What two modules that were held for the same had in excess, on both sides, beside what stands elsewhere."""
+    open_paths = [{path for choice in matching.choices for path in side(choice)} for side in (_found_of, _expected_of)]
+    taken = [{match.found for match in matching.matches}, {match.expected for match in matching.matches}]
+    rest = [
+        [t for t in tensors if t.shape and t.key not in gone and not _is_below(t.key, paths)]
+        for tensors, gone, paths in zip((ours, theirs), taken, open_paths, strict=True)
+    ]
+    again = Matching()
+    if all(rest):
+        again.match(*(Node("", children=[grow(tensors, loose=loose)]) for tensors in rest))  # nothing says that these are one
+        again.matches = _supported(again.matches, matching.matches, ours, theirs)
+    return again
+
+
+def _supported(matches: list[Match], sure: list[Match], ours: list[TensorInfo], theirs: list[TensorInfo]) -> list[Match]:
+    """Left over tensors are certain where only one on each side has such a shape, or their module has such a tensor."""
+    counted = [Counter(tensor.shape for tensor in tensors) for tensors in (ours, theirs)]
+    shapes = {tensor.key: tensor.shape for tensor in theirs}
+    alone = [m for m in matches if all(side[shapes[m.expected]] == 1 for side in counted)]
+    modules = {_without_common_end(m.found, m.expected) for m in (*alone, *(m for m in sure if m.grade == "forced"))}
+    certain = {m.expected for m in alone}
+    certain |= {m.expected for m in matches if not modules.isdisjoint(_common_ends(m.found, m.expected))}
+    told = [m for m in matches if m.expected in certain or m.evidence != "lone-shape" or _related(m.found, m.expected)]
+    return [m if m.expected in certain else _agreed_to(m) for m in told]
+
+
+def _common_ends(found: str, expected: str) -> Iterator[tuple[str, str]]:
+    """Two keys, and what is left of them with one more common last name taken away, and one more."""
+    ours, theirs = tokens_of(found), tokens_of(expected)
+    while ours and theirs and ours[-1] == theirs[-1]:
+        ours.pop()
+        theirs.pop()
+        yield ".".join(ours), ".".join(theirs)
+
+
+def _without_common_end(found: str, expected: str) -> tuple[str, str]:
+    return list(_common_ends(found, expected))[-1] if leaf_of(found) == leaf_of(expected) else (found, expected)
+
+
+def _is_below(key: str, paths: set[str]) -> bool:
+    while key not in paths:
+        key, dot, _ = key.rpartition(".")
+        if not dot:
+            return False
+    return True
+
+
+def _found_of(choice: Choice) -> tuple[str, ...]:
+    return choice.found
+
+
+def _expected_of(choice: Choice) -> tuple[str, ...]:
+    return choice.expected
 
 
 def _graded(aligned: _Aligned, found: Description, wanted: int) -> list[Match]:

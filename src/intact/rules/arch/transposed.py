@@ -68,7 +68,7 @@ def detect(facts: Facts) -> Iterator[Finding]:
         return
     keys = {d.key for d in turned}
     if _under_another_name(facts, keys):
-        return  # renamed first, so that it is turned round with its like
+        return  # renamed, or taken out of a whole, first: then it is turned round with its like
     square = _square(facts, keys)
     certain = not square or _throughout(facts, keys, square) or all(_stored_so(facts, key) for key in square)
     every = tuple(key for key in facts.expected.tensors if key in keys or key in square)
@@ -113,11 +113,12 @@ def _square(facts: Facts, turned: set[str]) -> tuple[str, ...]:
 
 
 def _under_another_name(facts: Facts, turned: set[str]) -> bool:
-    """Whether a square matrix of such a layer is missing that may stand in the file under another name."""
+    """Whether a square matrix of such a layer is missing that may stand in the file under another name, or in a larger tensor."""
+    if not any(d.found is not None and len(d.found.shape) > 1 for d in facts.of_kind("unexpected")):
+        return False
     kinds = {_kind(facts, key) for key in turned}
     missing = {d.expected.shape for d in facts.of_kind("missing") if d.expected is not None and _kind(facts, d.key) in kinds}
-    extra = {d.found.shape for d in facts.of_kind("unexpected") if d.found is not None}
-    return any(len(shape) == 2 and shape[0] == shape[1] for shape in missing & extra)
+    return any(len(shape) == 2 and shape[0] == shape[1] for shape in missing)
 
 
 def _throughout(facts: Facts, turned: set[str], square: tuple[str, ...]) -> bool:
