@@ -7,6 +7,7 @@ share the tensors. Types that numpy lacks are widened block by block.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,12 +23,14 @@ from intact.core.statistics import Statistics
 from intact.elements import widen
 from intact.errors import IntactError
 from intact.files.digests import in_shares
+from intact.statistics_blocks import FAST, Blocks, Figures
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK_ELEMENTS = 1 << 16
+BLOCK_BYTES = 1 << 20
+"""Of a block: small enough for the cache of a core, and large enough that threads seldom wait for each other."""
 FIRST_ELEMENTS = 64
 """Elements of a block that are asked for a narrower dtype before all are."""
 _SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126, "bfloat16": 2.0**-126, "float16": 2.0**-14}
@@ -71,16 +74,22 @@ def statistics_of(content: memoryview, dtype: str) -> Statistics:
     known = dtype_named(dtype)
     assert known is not None
     raw = np.frombuffer(content, np.dtype(f"u{known.itemsize_bytes}") if known.itemsize_bytes <= 8 else np.dtype("u8"))
-    step = BLOCK_ELEMENTS * (2 if known.itemsize_bytes > 8 else 1)
-    total, narrower, digest = _Total(_SMALLEST_NORMAL.get(dtype, 0.0)), _Narrower(dtype), xxh3_128()
+    step = BLOCK_BYTES // raw.itemsize
+    total, narrower = _Total(_SMALLEST_NORMAL.get(dtype, 0.0)), _Narrower(dtype)
+    fast = Blocks(dtype, min(step, len(raw))) if dtype in FAST and sys.byteorder == "little" else None
     for at in range(0, len(raw), step):
         block = raw[at : at + step]
-        digest.update(block.data)
         narrower.look(block)
-        total.add(_numbers(block, known))
+        even = len(block) - (len(block) % 2 if known.itemsize_bytes == 2 else 0)
+        figures = fast.figures(block[:even]) if fast is not None and even else None
+        if figures is None:
+            total.add(_numbers(block, known))
+        else:
+            total.include(figures)
+            total.add(_numbers(block[even:], known))
     found = total.result()
     fits = narrower.found if found.elements and found.minimum != found.maximum else ""
-    return replace(found, fits=fits, digest=digest.hexdigest())
+    return replace(found, fits=fits, digest=xxh3_128(content).hexdigest())
 
 
 class _Narrower:
@@ -167,6 +176,15 @@ class _Total:
             self._sum += total if math.isfinite(total) else float(wide.sum(dtype=np.float64))
             square = float(np.dot(wide, wide))
             self._squares += square if math.isfinite(square) else float(np.square(wide.astype(np.float64)).sum())
+
+    def include(self, figures: Figures) -> None:
+        """Adds a block of ordinary numbers."""
+        self._count += figures.elements
+        self._zeros += figures.zeros
+        self._denormal += figures.denormal
+        self._minimum, self._maximum = min(self._minimum, figures.minimum), max(self._maximum, figures.maximum)
+        self._sum += figures.total
+        self._squares += figures.squares
 
     def _finite_of(self, values: NDArray[Any]) -> NDArray[Any]:
         import numpy as np

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from xxhash import xxh3_128
 
 import intact
 from intact.core.statistics import Statistics
-from intact.statistics_survey import BLOCK_ELEMENTS, FIRST_ELEMENTS, statistics_of
+from intact.statistics_blocks import FAST, Blocks
+from intact.statistics_survey import BLOCK_BYTES, FIRST_ELEMENTS, statistics_of
 
+BLOCK = BLOCK_BYTES // 4
 NAMES = "float64 float32 float16 bfloat16 float8_e4m3fn int64 int8 uint8 bool complex64"
 DTYPES = [getattr(torch, name) for name in NAMES.split()]
 
@@ -22,7 +27,7 @@ def figures(tensor: torch.Tensor) -> Statistics:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("count", [1, 100, BLOCK_ELEMENTS + 3])
+@pytest.mark.parametrize("count", [1, 100, BLOCK + 3])
 def test_the_digest_is_that_of_the_bytes(dtype: torch.dtype, count: int) -> None:
     """Whatever they are read as, and in however many blocks."""
     tensor = (torch.rand(count) * 100).to(dtype)
@@ -49,12 +54,10 @@ def test_a_narrower_dtype_that_holds_every_value_is_named(values: torch.Tensor, 
     assert figures(values).fits == fits
 
 
-@pytest.mark.parametrize(
-    "place", [0, FIRST_ELEMENTS - 1, FIRST_ELEMENTS, BLOCK_ELEMENTS - 1, BLOCK_ELEMENTS, 2 * BLOCK_ELEMENTS + 6]
-)
+@pytest.mark.parametrize("place", [0, FIRST_ELEMENTS - 1, FIRST_ELEMENTS, BLOCK - 1, BLOCK, 2 * BLOCK + 6])
 def test_one_value_that_does_not_fit_is_enough(place: int) -> None:
     """In the first few, in the rest of a block, in a later block."""
-    values = torch.rand(2 * BLOCK_ELEMENTS + 7).bfloat16().float()
+    values = torch.rand(2 * BLOCK + 7).bfloat16().float()
     assert figures(values).fits == "bfloat16"
     values[place] = 1 / 3
     assert figures(values).fits == ""
@@ -65,3 +68,44 @@ def test_the_command_says_so(tmp_path: Path) -> None:
     torch.save({"w": torch.rand(50).bfloat16().float(), "v": torch.rand(50)}, tmp_path / "w.pth")
     values = intact.check(tmp_path / "w.pth").values
     assert {key: row.fits for key, row in values.items()} == {"w": "bfloat16", "v": ""}
+
+
+WIDTHS = {"float32": np.uint32, "bfloat16": np.uint16, "float16": np.uint16}
+SPECIAL = {"float32": [0, 1, 0x007FFFFF, 0x00800000, 0x7F7FFFFF], "bfloat16": [0, 1, 0x007F, 0x0080, 0x7F7F]}
+SPECIAL["float16"] = [0, 1, 0x03FF, 0x0400, 0x7BFF]
+
+
+@given(st.sampled_from(FAST), st.data())
+def test_blocks_are_counted_as_torch_counts_them(dtype: str, data: st.DataObject) -> None:
+    """Of every sign and size: all positive, all negative, zeros of both signs, numbers near zero and near infinity."""
+    sign = 1 << (np.dtype(WIDTHS[dtype]).itemsize * 8 - 1)
+    magnitude = st.one_of(st.sampled_from(SPECIAL[dtype]), st.integers(0, SPECIAL[dtype][-1]))
+    signs = data.draw(st.sampled_from([(0,), (sign,), (0, sign)]))
+    codes = data.draw(st.lists(st.builds(int.__or__, magnitude, st.sampled_from(signs)), min_size=2, max_size=40))
+    raw = np.array(codes[: len(codes) // 2 * 2], WIDTHS[dtype])
+    found = Blocks(dtype, len(raw)).figures(raw)
+    kind = getattr(torch, dtype)
+    values = torch.from_numpy(raw.view(f"i{raw.itemsize}").copy()).view(kind).double()
+    if found is None:  # the sum or the squares do not fit in 32 bits
+        assert values.abs().max() > 1e18
+        return
+    tiny = torch.finfo(kind).smallest_normal
+    assert found.elements == len(raw)
+    assert found.zeros == int((values == 0).sum())
+    assert found.denormal == int(((values.abs() < tiny) & (values != 0)).sum())
+    assert (found.minimum, found.maximum) == (float(values.min()), float(values.max()))
+    assert abs(found.total - float(values.sum())) <= 1e-5 * float(values.abs().sum()) + 1e-38
+    assert abs(found.squares - float((values * values).sum())) <= 1e-5 * float((values * values).sum()) + 1e-36
+
+
+@pytest.mark.parametrize("dtype", FAST)
+@pytest.mark.parametrize("special", [float("nan"), float("inf"), -float("inf")])
+def test_a_block_with_special_values_is_left_to_the_general_way(dtype: str, special: float) -> None:
+    """And counted there."""
+    values = torch.randn(4001).to(getattr(torch, dtype))
+    values[1234] = special
+    raw = np.frombuffer(values.view(torch.uint8).numpy().tobytes(), WIDTHS[dtype])
+    assert Blocks(dtype, len(raw)).figures(raw[:4000]) is None
+    found = figures(values)
+    assert (found.elements, found.nan + found.positive_inf + found.negative_inf) == (4001, 1)
+    assert found.maximum == float(values[values.isfinite()].max())

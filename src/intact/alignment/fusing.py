@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intact.core.keys import natural_order
 from intact.core.tensor import TensorInfo
@@ -39,12 +39,14 @@ class Fusion:
         parts: For each number (one where there are none) the parts in their order.
         stacked: Whether the numbers are a dimension of their own.
         ordered: What tells the order of the parts within a number: `one` part only, their `names`, or nothing (``).
+        named: Whether names say that they belong together, and not sizes alone.
     """
 
     whole: str
     parts: tuple[tuple[str, ...], ...]
     stacked: bool
     ordered: str
+    named: bool = True
 
 
 def find_fusions(wholes: Mapping[str, TensorInfo], parts: Mapping[str, TensorInfo]) -> list[Fusion]:
@@ -132,7 +134,8 @@ def _offers(key: str, whole: TensorInfo, place: str, groups: list[_Group], kinsh
         score = kinship(group, rest, wanted)
         found = _fusion(key, whole, place, group.tensors) if score else None
         if found is not None:
-            scored.setdefault(score, {})[found.parts] = found
+            named = kinship is not _any_name or _are_of_one_list(group, rest)
+            scored.setdefault(score, {})[found.parts] = replace(found, named=named)
     return list(scored[max(scored)].values()) if scored else []
 
 
@@ -206,6 +209,14 @@ def _shared_words(group: _Group, rest: str, wanted: set[str]) -> int:  # noqa: A
 def _any_name(group: _Group, rest: str, wanted: set[str]) -> int:  # noqa: ARG001 - one signature for all
     """Whatever they are called: those of one name but for numbers before all that stand there."""
     return 2 if group.name else 1
+
+
+def _are_of_one_list(group: _Group, rest: str) -> bool:
+    """Whether whole and parts stand in a list of one name: there the parts of one kind are all that the whole can be made of."""
+    whole, parts = _unnumbered(rest).split("."), _unnumbered(group.name).split(".")
+    if len(whole) > 2 and len(parts) > 2:
+        return whole[-2] == parts[-2]
+    return len(whole) == 2 and group.name.startswith(".#.")
 
 
 _KINSHIPS: tuple[_Kinship, ...] = (_same_name, _one_order, _shared_words, _any_name)

@@ -32,7 +32,7 @@ class Renames:
         aside: Keys of the file that match nothing and whose names are needed for others.
         patterns: Name there, name here, with numbers as `{n}`, and for how many tensors; the most frequent first.
         unmatched: Keys of the model without a counterpart.
-        share: Part of the smaller side's tensors that have a counterpart.
+        share: Part of the smaller side's tensors that have a counterpart, or one of several that it may be.
         loose: Whether shapes were compared without their order and without dimensions of one element.
     """
 
@@ -68,7 +68,8 @@ def find_renames(found: Description, expected: Description) -> Renames | None:
     smaller = min(wanted, sum(1 for tensor in found.tensors.values() if tensor.shape))
     if not smaller:
         return None
-    share = len(best.by_key) / smaller
+    open_keys = sum(choice.count for choice in best.choices if len(choice.found) == len(choice.expected))
+    share = (len(best.by_key) + open_keys) / smaller
     matches = [_agreed_to(match) if match.expected in doubtful else match for match in _graded(best, found, wanted)]
     matches += _counters(matches, found, expected)
     changed = tuple(match for match in matches if match.found != match.expected)

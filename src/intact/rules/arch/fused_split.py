@@ -93,7 +93,7 @@ def _merging(facts: Facts, fusions: list[Fusion]) -> Finding:
         {"made": {f.whole: [list(row) for row in f.parts] for f in fusions}, "grade": "forced" if certain else "likely"},
         (example(found[first.parts[0][0]], None), example(None, expected[first.whole])),
         "the model keeps in one tensor what the class that was saved kept in several",
-        _help(certain=certain),
+        _help(certain=certain, named=all(fusion.named for fusion in fusions)),
         Merge(tuple((fusion.whole, _recipe(fusion)) for fusion in fusions), lossless=certain),
         frozenset([*(("missing", f.whole) for f in fusions), *(("unexpected", part) for part in parts)]),
     )
@@ -114,7 +114,7 @@ def _splitting(facts: Facts, fusions: list[Fusion]) -> Finding:
         {"parts": {whole: [part for part, _ in row] for whole, row in rows}, "grade": "forced" if certain else "likely"},
         (example(found[first.whole], None), example(None, expected[parts[0]])),
         "the class that was saved kept in one tensor what the model keeps in several",
-        _help(certain=certain),
+        _help(certain=certain, named=all(fusion.named for fusion in fusions)),
         Split(rows, lossless=certain),
         frozenset([*(("unexpected", f.whole) for f in fusions), *(("missing", part) for part in parts)]),
     )
@@ -125,7 +125,9 @@ def _are(fusions: list[Fusion]) -> str:
 
 
 def _certain(facts: Facts, fusion: Fusion, key: str) -> bool:
-    """Whether the order is known: numbers tell it, or the class of torch whose parts they are."""
+    """Whether names say that they belong together, and the order is known: numbers tell it, or the class that keeps them."""
+    if not fusion.named:
+        return False
     if fusion.ordered == "one" or (not fusion.stacked and all(len(row) == 1 for row in fusion.parts)):
         return True
     if not fusion.stacked and fusion.ordered == "names" and len(fusion.parts) == 1 and _numbered(fusion.parts[0]):
@@ -141,9 +143,11 @@ def _numbered(parts: tuple[str, ...]) -> bool:
     return len({tuple(row) for row in numbers}) == len(parts)
 
 
-def _help(*, certain: bool) -> str:
+def _help(*, certain: bool, named: bool) -> str:
     if certain:
         return LOSS_FREE
+    if not named:
+        return f'only sizes say that they belong together; if they do, allow it: allow=["{CODE}"] (command: --allow {CODE})'
     return (
         "parts of equal shape may also be interleaved, head by head; if they stand one after the other in the order shown, "
         f'allow it: allow=["{CODE}"] (command: --allow {CODE})'
