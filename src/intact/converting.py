@@ -33,6 +33,7 @@ from intact.errors import Damaged, IntactError
 from intact.examination import verified_report
 from intact.extras import EXTRAS_SUFFIX, extras_text
 from intact.files.atomic import write_atomically
+from intact.files.progress import working
 from intact.files.streaming import Piece
 from intact.verification import findings_of, verify_container
 from intact.writing import is_part_of
@@ -274,11 +275,15 @@ def _write_archive(
         archive.add(".format_version", FORMAT_VERSION)
         archive.add(".storage_alignment", b"64")
         archive.add("byteorder", b"little")
-        for key, storage in storages.items():
-            content = storage if isinstance(storage, memoryview) else _little(container.storage_bytes(storage), storage)
-            archive.add(f"data/{key}", content)
-            if forget is not None and len(content) > 1 << 20:
-                forget()
+        with working(
+            "writing", sum(s.nbytes if isinstance(s, memoryview) else s.size_bytes for s in storages.values())
+        ) as advance:
+            for key, storage in storages.items():
+                content = storage if isinstance(storage, memoryview) else _little(container.storage_bytes(storage), storage)
+                archive.add(f"data/{key}", content)
+                advance(len(content))
+                if forget is not None and len(content) > 1 << 20:
+                    forget()
         archive.add("version", ARCHIVE_VERSION)
         archive.finish()
 

@@ -22,6 +22,7 @@ from intact.core.tensor import TensorInfo
 from intact.core.tensor_difference import TensorDifference
 from intact.diagnosis import diagnose
 from intact.errors import CannotRead
+from intact.files.progress import working
 from intact.rules import RULES
 from intact.survey import equal_bytes
 from intact.tensor_comparing import compare_tensors
@@ -170,9 +171,13 @@ def _wanted(tensor: TensorInfo) -> TensorInfo:
 
 def _compared(one: Container, other: Container, pairs: list[tuple[str, str]]) -> Iterator[TensorDifference]:
     streams = Streams(one), Streams(other)
-    for x, y in pairs:
-        first, second = one.record(x), other.record(y)
-        try:
-            yield compare_tensors((x, y), first, second, streams)
-        except CannotRead:
-            yield TensorDifference(y, x, (first.dtype, second.dtype), second.shape, "unread", elements=second.elements)
+    records = [(one.record(x), other.record(y)) for x, y in pairs]
+    a, b = one.describe().tensors, other.describe().tensors
+    sizes = [a[x].size_bytes + b[y].size_bytes for x, y in pairs]
+    with working("comparing", sum(sizes)) as advance:
+        for (x, y), (first, second), size in zip(pairs, records, sizes, strict=True):
+            try:
+                yield compare_tensors((x, y), first, second, streams)
+            except CannotRead:
+                yield TensorDifference(y, x, (first.dtype, second.dtype), second.shape, "unread", elements=second.elements)
+            advance(size)

@@ -58,8 +58,13 @@ def surveyed(container: Container) -> dict[str, Statistics]:
             with suppress(IntactError):  # what cannot be read is told by whoever reads it
                 found[memory] = statistics_of(streams.content(record), record.dtype)
 
-    in_shares(list(rows.items()), [record.elements for record in rows.values()], look)
+    in_shares(list(rows.items()), [_size_bytes(record) for record in rows.values()], look, "reading all values")
     return {key: found[record.memory] for key, record in records.items() if record.memory in found}
+
+
+def _size_bytes(record: TensorRecord) -> int:
+    known = dtype_named(record.dtype)
+    return record.elements * (known.itemsize_bytes if known else 1)
 
 
 def statistics_of(content: memoryview, dtype: str) -> Statistics:

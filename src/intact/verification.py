@@ -101,6 +101,7 @@ def _by_checksums(container: Container) -> Verified:
         kept,
         [len(checksum.content) for checksum in kept],
         lambda part: wrong.extend((c, found) for c in part if (found := crc32(c.content)) != c.expected),
+        "checksums",
     )
     rows = sorted(wrong, key=lambda row: row[0].record)
     named = tuple(change for row in rows for change in _with_keys(_record_changed(*row), row[0], container))
@@ -252,6 +253,7 @@ def changes_of(run: SealedRuns, skipped: Collection[str] = ()) -> list[Change]:
         pieces,
         [piece.end - piece.begin for piece in pieces],
         lambda part: changes.extend(change for piece in part for change in _changed(piece, run, view)),
+        "checksums",
     )
     return changes
 

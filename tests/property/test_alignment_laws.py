@@ -1,6 +1,6 @@
 """Random module trees under random changes of their names: every value comes back, or the report says that it is open.
 
-    INTACT_EXAMPLES=10000 python -m pytest tests/property/test_alignment_laws.py
+    INTACT_EXAMPLES=10000 python -m pytest -o timeout=0 tests/property/test_alignment_laws.py
 
 Modules are put together from a few layers and words, so that equal shapes and misleading names are common. A wrong value that is
 loaded as repaired would be the worst that this package can do.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from intact.cli.output import Output
+from intact.cli.progress import shown_progress
 from intact.core.codes import CODES
 from intact.core.report import VERDICTS
 from intact.errors import IntactError
@@ -94,7 +95,8 @@ def output_options(command: Command) -> Callable[..., None]:
     def run(as_json: bool, output_format: str, color: Any, quiet: bool, **given: Any) -> None:
         output = Output("json" if as_json else output_format, color, quiet)
         try:
-            status = command(output, **given)
+            with shown_progress(quiet=quiet):
+                status = command(output, **given)
         except IntactError as error:
             status = output.failure(error)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

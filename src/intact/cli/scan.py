@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from intact.cli.output import aside, say
+from intact.cli.progress import Count, is_drawn
 from intact.cli.status import Status
 from intact.renderers.words import clean
 
@@ -59,8 +59,9 @@ def scan(paths: tuple[str, ...], as_json: bool, output_format: str, fail_on: str
 
     chosen = "json" if as_json else output_format
     counts: Counter[str] = Counter()
+    seen = Count(paths) if is_drawn() and not quiet else None
     try:
-        rows = _watched(scanned(paths, processes=jobs), counts)
+        rows = _watched(scanned(paths, processes=jobs), counts, seen)
         if chosen == "sarif":
             from intact.renderers.sarif import sarif
 
@@ -71,6 +72,9 @@ def scan(paths: tuple[str, ...], as_json: bool, output_format: str, fail_on: str
     except OSError as error:
         aside(f"error: {clean(str(error.filename or ''))}: {error.strerror or error}")
         sys.exit(Status.COULD_NOT_LOOK)
+    finally:
+        if seen is not None:
+            seen.hide()
     _sum_up(counts, chosen)
     order = ("unsafe", "suspect", "damaged")
     failing = sum(counts[state] for state in order[: order.index(fail_on) + 1])
@@ -88,19 +92,15 @@ def _print(row: Scanned, chosen: str, quiet: bool) -> None:
             say(f"{clean(row.path)}: {row.state}\n  {code}{clean(finding['headline'])}")
 
 
-def _watched(rows: Iterable[Scanned], counts: Counter[str]) -> Iterator[Scanned]:
-    """Counts what comes by, and shows on a terminal how many there were."""
-    shown = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    total = 0
+def _watched(rows: Iterable[Scanned], counts: Counter[str], seen: Count | None) -> Iterator[Scanned]:
+    """Counts what comes by, and shows on a terminal how many there were, of how many."""
     for row in rows:
         counts[row.state] += 1
-        total += 1
-        if shown and total % 256 == 0:
-            sys.stderr.write(f"\r{total:,} files, {counts['unsafe']:,} unsafe")
-            sys.stderr.flush()
+        if seen is not None:
+            seen(f"{counts['unsafe']:,} unsafe" if counts["unsafe"] else "")
+            if row.state in _SHOWN:
+                seen.hide()
         yield row
-    if shown and total >= 256:
-        sys.stderr.write("\r\x1b[K")
 
 
 def _sum_up(counts: Counter[str], chosen: str) -> None:

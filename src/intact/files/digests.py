@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import xxhash
 
+from intact.files.progress import is_watched, working
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +31,9 @@ CHUNK_BYTES = 1 << 20
 
 THREADS = max(1, min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 """Threads that digest; at 20 GB/s each, four are more than the memory of any machine delivers."""
+
+PIECE_BYTES = 32 << 20
+"""Bytes after which a thread says how far it is."""
 
 SINGLE_BYTES = 4 << 20
 """Below this much, starting threads takes longer than they save."""
@@ -49,23 +54,37 @@ def digests_of(content: memoryview, chunk_bytes: int = CHUNK_BYTES) -> bytes:
     return b"".join([digest(content[begin : begin + chunk_bytes]) for begin in range(0, len(content), chunk_bytes)])
 
 
-def in_shares(items: Sequence[T], sizes: Sequence[int], work: Callable[[Sequence[T]], None]) -> None:
+def in_shares(items: Sequence[T], sizes: Sequence[int], work: Callable[[Sequence[T]], None], what: str = "reading") -> None:
     """Works off items on several threads, each with one run of neighbours of about the same number of bytes.
 
     Args:
         items: What is to be worked on, in the order in which it lies in memory.
         sizes: Bytes of each.
-        work: Works off some of them; called once for each thread.
+        work: Works off some of them; called once for each thread, and for pieces of that where somebody watches.
+        what: For whoever watches.
 
     Raises:
         BaseException: Whatever the work of a thread raised, the first of them; the others are waited for.
     """
     parts = list(_shares(items, sizes))
     failed: list[BaseException] = []
+    with working(what, sum(sizes)) as advance:
+        _worked_off(parts, work, failed, advance)
+    if failed:
+        raise failed[0]
 
-    def guarded(part: Sequence[T]) -> None:
+
+def _worked_off(
+    parts: list[tuple[Sequence[T], Sequence[int]]],
+    work: Callable[[Sequence[T]], None],
+    failed: list[BaseException],
+    advance: Callable[[int], None],
+) -> None:
+    def guarded(part: tuple[Sequence[T], Sequence[int]]) -> None:
         try:
-            work(part)
+            for piece, size_bytes in _pieces(*part) if is_watched() else [(part[0], 0)]:
+                work(piece)
+                advance(size_bytes)
         except BaseException as error:  # noqa: BLE001 - handed to the caller below
             failed.append(error)
 
@@ -76,8 +95,16 @@ def in_shares(items: Sequence[T], sizes: Sequence[int], work: Callable[[Sequence
     finally:
         for other in others:
             other.result()
-    if failed:
-        raise failed[0]
+
+
+def _pieces(items: Sequence[T], sizes: Sequence[int]) -> Iterator[tuple[Sequence[T], int]]:
+    """Runs of about so many bytes that it is seen how far the work is."""
+    begin = held = 0
+    for end, size in enumerate(sizes, 1):
+        held += size
+        if held >= PIECE_BYTES or end == len(sizes):
+            yield items[begin:end], held
+            begin, held = end, 0
 
 
 @lru_cache(maxsize=1)
@@ -92,10 +119,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_workers.cache_clear)  # threads do not survive a fork
 
 
-def _shares(items: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
+def _shares(items: Sequence[T], sizes: Sequence[int]) -> Iterator[tuple[Sequence[T], Sequence[int]]]:
     total = sum(sizes)
     if total < SINGLE_BYTES or THREADS == 1:
-        yield items
+        yield items, sizes
         return
     begin, reached = 0, list(accumulate(sizes))
     for number in range(1, THREADS + 1):
@@ -103,7 +130,7 @@ def _shares(items: Sequence[T], sizes: Sequence[int]) -> Iterator[Sequence[T]]:
         while end < len(items) and (number == THREADS or reached[end] - sizes[end] / 2 <= total * number / THREADS):
             end += 1
         if end > begin:
-            yield items[begin:end]
+            yield items[begin:end], sizes[begin:end]
         begin = end
 
 

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 from intact.files.digests import DIGEST_BYTES, THREADS, chunk_count, digest, digests_of
+from intact.files.progress import working
 
 WRITE_BYTES = 2 << 20
 """Most bytes of one write: the page cache of the machine measured became erratic from 8 MiB on."""
@@ -71,7 +72,8 @@ def write_pieces(descriptor: int, begin: int, pieces: Sequence[Piece]) -> bytes:
     for helper in helpers:
         helper.start()
     try:
-        _write_all(descriptor, begin, pieces, jobs.take)
+        with working("writing", sum(piece.size_bytes for piece in pieces)) as advance:
+            _write_all(descriptor, begin, pieces, jobs.take, advance)
         jobs.work()
     except BaseException:
         jobs.stop()
@@ -159,7 +161,13 @@ class _Jobs:
         self._digests[place : place + len(made)] = made
 
 
-def _write_all(descriptor: int, begin: int, pieces: Sequence[Piece], take: Callable[[int, memoryview | bytes], None]) -> None:
+def _write_all(
+    descriptor: int,
+    begin: int,
+    pieces: Sequence[Piece],
+    take: Callable[[int, memoryview | bytes], None],
+    advance: Callable[[int], None],
+) -> None:
     """Writes everything in order; small pieces are gathered, large ones go from where they are."""
     os.lseek(descriptor, begin, os.SEEK_SET)
     gathered: list[bytes] = []
@@ -174,21 +182,23 @@ def _write_all(descriptor: int, begin: int, pieces: Sequence[Piece], take: Calla
             if gathered_bytes < WRITE_BYTES:
                 continue
         if gathered:
-            _write(descriptor, memoryview(b"".join(gathered)))
+            _write(descriptor, memoryview(b"".join(gathered)), advance)
             gathered, gathered_bytes = [], 0
         if piece.size_bytes > SMALL_BYTES:
             whole = piece.content()
-            _write(descriptor, whole)
+            _write(descriptor, whole, advance)
             if piece.made is not None:
                 take(number, whole)
     if gathered:
-        _write(descriptor, memoryview(b"".join(gathered)))
+        _write(descriptor, memoryview(b"".join(gathered)), advance)
 
 
-def _write(descriptor: int, content: memoryview) -> None:
+def _write(descriptor: int, content: memoryview, advance: Callable[[int], None]) -> None:
     done = 0
     while done < len(content):
-        done += os.write(descriptor, content[done : done + WRITE_BYTES])
+        written = os.write(descriptor, content[done : done + WRITE_BYTES])
+        done += written
+        advance(written)
 
 
 def reserve(descriptor: int, size_bytes: int) -> None:

@@ -88,7 +88,7 @@ def torn(container: Container) -> Iterator[Finding]:
             ):
                 found[key] = why
 
-    in_shares(rows, [record.span_bytes[1] - record.span_bytes[0] for _, record in rows], look)
+    in_shares(rows, [record.span_bytes[1] - record.span_bytes[0] for _, record in rows], look, "looking for damage")
     if found:
         mine = [key for key in keys if key in found]
         yield Finding(

@@ -107,7 +107,7 @@ class _Proofs:
         rows: list[Checksum] = list(getattr(self._container, "checksums", tuple)())
         found: list[tuple[Checksum, int]] = []
         sizes = [len(row.content) for row in rows]
-        in_shares(rows, sizes, lambda share: found.extend((row, crc32(row.content)) for row in share))
+        in_shares(rows, sizes, lambda share: found.extend((row, crc32(row.content)) for row in share), "checksums")
         for row, value in found:
             if row.storage:
                 self._sums.setdefault(row.storage, []).append((row, value))
