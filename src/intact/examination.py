@@ -34,6 +34,7 @@ from intact.files.reading import size_on_disk
 from intact.outlook import danger_of, finding_of, notes_of
 from intact.pinning import held_against
 from intact.remains.doubts import torn
+from intact.remains.repeats import doubled
 from intact.rules import RULES
 from intact.statistics_survey import surveyed
 from intact.verification import checked, findings_of, unsealed, unusable, verify_beside, verify_container
@@ -124,7 +125,7 @@ def examine(path: PathLike, model: torch.nn.Module | None = None, at: str | None
     if values and container.source.size_bytes <= CHEAP_BYTES:
         held = _held_against_claims(held)
     if values and not held.sealed:
-        held = replace(held, findings=(*held.findings, *torn(container)))
+        held = replace(held, findings=(*held.findings, *torn(container), *doubled(container)))
     report = replace(_report(container, facts, diagnosis, model, held), values=facts.values())
     return Examination(report, container, diagnosis, held.sealed and not held.findings)
 

@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from intact.elements import widen
 from intact.errors import IntactError
 from intact.files.digests import in_shares
 from intact.statistics_blocks import FAST, Blocks, Figures
+from intact.statistics_patterns import patterns_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +57,7 @@ def surveyed(container: Container) -> dict[str, Statistics]:
         streams = Streams(container, giving_back=False)
         for memory, record in share:
             with suppress(IntactError):  # what cannot be read is told by whoever reads it
-                found[memory] = statistics_of(streams.content(record), record.dtype)
+                found[memory] = statistics_of(streams.content(record), record.dtype, record.shape[0] if record.shape else 1)
 
     in_shares(list(rows.items()), [_size_bytes(record) for record in rows.values()], look, "reading all values")
     return {key: found[record.memory] for key, record in records.items() if record.memory in found}
@@ -67,12 +68,13 @@ def _size_bytes(record: TensorRecord) -> int:
     return record.elements * (known.itemsize_bytes if known else 1)
 
 
-def statistics_of(content: memoryview, dtype: str) -> Statistics:
+def statistics_of(content: memoryview, dtype: str, rows: int = 1) -> Statistics:
     """Returns the figures of values that lie in C order, little-endian.
 
     Args:
         content: The bytes.
         dtype: As torch spells it.
+        rows: Size of the first dimension.
     """
     import numpy as np
 
@@ -94,7 +96,8 @@ def statistics_of(content: memoryview, dtype: str) -> Statistics:
             total.add(_numbers(block[even:], known))
     found = total.result()
     fits = narrower.found if found.elements and found.minimum != found.maximum else ""
-    return replace(found, fits=fits, digest=xxh3_128(content).hexdigest())
+    patterns = asdict(patterns_of(raw, rows if known.itemsize_bytes <= 8 else 0))
+    return replace(found, fits=fits, digest=xxh3_128(content).hexdigest(), **patterns)
 
 
 class _Narrower:

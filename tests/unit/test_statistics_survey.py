@@ -63,6 +63,39 @@ def test_one_value_that_does_not_fit_is_enough(place: int) -> None:
     assert figures(values).fits == ""
 
 
+def patterns(tensor: torch.Tensor) -> tuple[int, int, int]:
+    """Returns rows of one value, blocks of zeros, and blocks that are there twice."""
+    found = statistics_of(memoryview(tensor.view(torch.uint8).numpy().tobytes()), str(tensor.dtype)[6:], len(tensor))
+    return found.constant_rows, found.zero_blocks, found.repeated_blocks
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int64], ids=str)
+def test_rows_and_blocks_are_counted(dtype: torch.dtype) -> None:
+    """Each kind by itself, in tensors of ordinary values."""
+    block = 512 // dtype.itemsize
+    ordinary = (torch.randn(40, 4 * block) * 1000).to(dtype)
+    assert patterns(ordinary) == (0, 0, 0)
+    rows = ordinary.clone()
+    rows[3], rows[7] = 5, 0
+    assert patterns(rows) == (2, 4, 0)
+    twice = ordinary.clone().reshape(-1)
+    twice[9 * block : 10 * block] = twice[:block]
+    twice[20 * block : 22 * block] = twice[: 2 * block]
+    assert patterns(twice.reshape(40, -1)) == (0, 0, 3)
+    almost = ordinary.clone()
+    almost[3] = 5
+    almost[3, 100] = 6
+    assert patterns(almost)[0] == 0
+
+
+def test_small_and_constant_tensors_have_no_blocks() -> None:
+    """And a tensor without elements has nothing at all."""
+    assert patterns(torch.ones(3, 4)) == (3, 0, 0)
+    assert patterns(torch.zeros(2, 128)) == (2, 2, 0)
+    assert patterns(torch.zeros(0, 5)) == (0, 0, 0)
+    assert patterns(torch.arange(5)) == (0, 0, 0)
+
+
 def test_the_command_says_so(tmp_path: Path) -> None:
     """In the table and in the JSON."""
     torch.save({"w": torch.rand(50).bfloat16().float(), "v": torch.rand(50)}, tmp_path / "w.pth")

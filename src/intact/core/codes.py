@@ -26,7 +26,7 @@ _ARCH = (
     "unregistered-module unregistered-tensor whole-model-pickle"
 )
 _DTYPE = "complex-to-real fp8-without-scale int-float master-weights-present mixed narrowing overflow underflow widening"
-_VALUE = "all-zero denormal inf negative-variance never-loaded untrained-statistics zero-block"
+_VALUE = "all-zero denormal inf negative-variance never-loaded repeated-block untrained-statistics zero-block"
 _VERSION = (
     "byte-order device-unavailable legacy-format library-differs metadata-lost missing-class moved-global "
     "needs-newer-torch python2-strings torch-differs weights-only-refused"

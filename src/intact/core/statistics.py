@@ -22,6 +22,9 @@ class Statistics:
         std: Standard deviation of the finite ones.
         fits: A narrower dtype that holds every value exactly (`bfloat16` before `float16`, `float32` for float64); "" where none
             does, and for constants.
+        constant_rows: Slices along the first dimension that hold one value only, of more than one element.
+        zero_blocks: Whole runs of 512 bytes, from the first byte on, that are zero.
+        repeated_blocks: Such runs that are the same as an earlier one, those of one value left out.
         digest: XXH3-128 of the bytes in C order, little-endian, in hexadecimal.
     """
 
@@ -36,6 +39,9 @@ class Statistics:
     mean: float = float("nan")
     std: float = float("nan")
     fits: str = ""
+    constant_rows: int = 0
+    zero_blocks: int = 0
+    repeated_blocks: int = 0
     digest: str = ""
 
     @property

@@ -20,6 +20,7 @@ from intact.files.digests import in_shares
 from intact.files.reading import BoundedFile
 from intact.remains.doubts import doubt
 from intact.remains.parts import Part
+from intact.remains.repeats import repeats_in
 from intact.verification import changes_of, verify_beside
 
 
@@ -47,6 +48,7 @@ class _Proofs:
         self._digested, self._changed = _by_digests(part)
         self._sums: dict[str, list[tuple[Checksum, int]]] = {}
         self._main: str = ""
+        self._repeats: dict[str, str] | None = None
         self._flip: Flip | None = None
         self._moved = _moved(self._container)
         if not self._digested:
@@ -79,12 +81,18 @@ class _Proofs:
     def _by_extent(self, key: str, record: TensorRecord) -> Judged:
         """The bytes are there; that is all that is sure of them."""
         try:
-            why = self._moved or doubt(self._container, record)
+            why = self._moved or doubt(self._container, record) or self._repeated().get(key, "")
         except IntactError as error:
             return Judged(key, "lost", why=error.message)
         if why:
             return Judged(key, "suspicious", why=why)
         return self._whole(key, "extent")
+
+    def _repeated(self) -> dict[str, str]:
+        """Tensors with a block that stands in the file twice; looked for when the first tensor has no checksum."""
+        if self._repeats is None:
+            self._repeats = repeats_in(self._container)
+        return self._repeats
 
     def _whole(self, key: str, proof: Proof) -> Judged:
         """Nothing is wrong with its bytes; the record that names it may have been restored."""

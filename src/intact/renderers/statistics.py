@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from intact.core.description import Description
 from intact.core.statistics import Statistics
+from intact.core.wording import count
 from intact.renderers.layout import Row, drawn
 from intact.renderers.words import cells, name, padded
 
@@ -28,6 +29,7 @@ def to_dict(row: Statistics) -> dict[str, float | int | str | None]:
     """Returns the figures of one tensor as plain data; what is no number is None."""
     figures = {field: getattr(row, field) for field in ("minimum", "maximum", "mean", "std")}
     counts = {field: getattr(row, field) for field in ("elements", "nan", "positive_inf", "negative_inf", "zeros", "denormal")}
+    counts |= {field: getattr(row, field) for field in ("constant_rows", "zero_blocks", "repeated_blocks")}
     numbers = {field: value if value == value else None for field, value in figures.items()}
     return {**counts, **numbers, "fits": row.fits or None, "digest": row.digest}
 
@@ -67,4 +69,8 @@ def _cells(key: str, row: Statistics) -> tuple[str, ...]:
         if number
     ]
     special += [f"all {row.fits} numbers"] if row.fits else []
+    if row.minimum != row.maximum:  # else one value says it all
+        special += [count(row.constant_rows, "row") + " of one value"] if row.constant_rows else []
+        special += [count(row.zero_blocks, "block") + " of zeros"] if row.zero_blocks else []
+        special += [count(row.repeated_blocks, "block") + " twice"] if row.repeated_blocks else []
     return (name(key), *figures, zeros, ", ".join(special))

@@ -226,6 +226,7 @@ READER_PAGES: Mapping[str, str] = {
         "file/wrapped-archive",
         "safety/archive-bomb",
         "safety/path-traversal",
+        "value/repeated-block",
         "value/zero-block",
         "version/byte-order",
         "version/python2-strings",
