@@ -34,6 +34,10 @@ BLOCK_BYTES = 1 << 20
 """Of a block: small enough for the cache of a core, and large enough that threads seldom wait for each other."""
 FIRST_ELEMENTS = 64
 """Elements of a block that are asked for a narrower dtype before all are."""
+SAMPLE_ELEMENTS = 4096
+"""About as many values of a tensor are put into its histogram."""
+STEPS = 24
+"""Of a histogram."""
 _SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126, "bfloat16": 2.0**-126, "float16": 2.0**-14}
 _SUPPORTED = ("float", "int", "bool", "complex")
 
@@ -97,7 +101,21 @@ def statistics_of(content: memoryview, dtype: str, rows: int = 1) -> Statistics:
     found = total.result()
     fits = narrower.found if found.elements and found.minimum != found.maximum else ""
     patterns = asdict(patterns_of(raw, rows if known.itemsize_bytes <= 8 else 0))
-    return replace(found, fits=fits, digest=xxh3_128(content).hexdigest(), **patterns)
+    histogram = _histogram(raw, known, found)
+    return replace(found, fits=fits, histogram=histogram, digest=xxh3_128(content).hexdigest(), **patterns)
+
+
+def _histogram(raw: NDArray[Any], known: Dtype, found: Statistics) -> tuple[int, ...]:
+    """Counts of values taken an odd number of elements apart, so that no column of a matrix is all there is."""
+    import numpy as np
+
+    if known.kind == "complex" or not (math.isfinite(found.minimum) and math.isfinite(found.maximum - found.minimum)):
+        return ()
+    if found.minimum == found.maximum:
+        return ()
+    sample = _numbers(np.ascontiguousarray(raw[:: max(1, len(raw) // SAMPLE_ELEMENTS) | 1]), known)
+    counts, _ = np.histogram(sample[np.isfinite(sample)], STEPS, (found.minimum, found.maximum))
+    return tuple(counts.tolist())
 
 
 class _Narrower:

@@ -142,3 +142,28 @@ def test_a_block_with_special_values_is_left_to_the_general_way(dtype: str, spec
     found = figures(values)
     assert (found.elements, found.nan + found.positive_inf + found.negative_inf) == (4001, 1)
     assert found.maximum == float(values[values.isfinite()].max())
+
+
+def test_the_histogram_has_the_shape_of_the_values() -> None:
+    """From minimum to maximum, whatever the tensor's size; nothing for constants, and special values are left out."""
+    for count in (10, 5_000, 3_000_000):
+        values = torch.rand(count)
+        values[0] = float("nan")
+        histogram = figures(values).histogram
+        assert len(histogram) == 24
+        assert min(count - 1, 2000) <= sum(histogram) <= 8200
+        if count > 10:
+            assert max(histogram) < 2 * min(histogram)
+    peak = figures(torch.randn(100_000)).histogram
+    assert peak.index(max(peak)) in range(8, 16)
+    assert figures(torch.ones(50)).histogram == ()
+    assert figures(torch.randn(50).to(torch.complex64)).histogram == ()
+    assert sum(figures(torch.arange(100)).histogram) == 100
+
+
+def test_no_column_is_all_that_the_histogram_sees() -> None:
+    """Elements at equal distances could all be of one column."""
+    values = torch.randn(4096, 1024)
+    values[:, 0] = 100.0
+    histogram = figures(values).histogram
+    assert histogram[-1] < 0.01 * sum(histogram)

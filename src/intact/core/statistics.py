@@ -25,6 +25,8 @@ class Statistics:
         constant_rows: Slices along the first dimension that hold one value only, of more than one element.
         zero_blocks: Whole runs of 512 bytes, from the first byte on, that are zero.
         repeated_blocks: Such runs that are the same as an earlier one, those of one value left out.
+        histogram: How many of a sample of the finite ones fall into each of equal steps from minimum to maximum; empty where
+            there is no such range.
         digest: XXH3-128 of the bytes in C order, little-endian, in hexadecimal.
     """
 
@@ -42,6 +44,7 @@ class Statistics:
     constant_rows: int = 0
     zero_blocks: int = 0
     repeated_blocks: int = 0
+    histogram: tuple[int, ...] = ()
     digest: str = ""
 
     @property

@@ -7,7 +7,7 @@ Everything that comes from a file is escaped, and the page forbids itself to loa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 
 from intact.core.description import Description
@@ -177,7 +177,7 @@ def _scale(values: Mapping[str, Statistics]) -> float:
 
 
 def _chart(row: Statistics, scale: float) -> str:
-    """Range as a line, one standard deviation around the mean as a bar, zero in the middle."""
+    """The distribution from minimum to maximum, its mean as a line, and zero in the middle."""
     figures = (row.minimum, row.maximum, row.mean, row.std)
     if not all(map(math.isfinite, figures)):
         return ""
@@ -185,11 +185,21 @@ def _chart(row: Statistics, scale: float) -> str:
     def place(value: float) -> float:
         return 60 + 58 * max(-1.0, min(1.0, value / scale))
 
-    low, high = place(row.minimum), place(row.maximum)
-    left, right = place(row.mean - row.std), place(row.mean + row.std)
+    low, high, mean = place(row.minimum), place(row.maximum), place(row.mean)
     said = f"{row.minimum:.3g} to {row.maximum:.3g}, mean {row.mean:.3g}, standard deviation {row.std:.3g}"
     return (
-        f'<svg viewBox="0 0 120 12" role="img" aria-label="{said}"><title>{said}</title>'
-        f'<path class="axis" d="M60 0V12"/><path class="range" d="M{low:.1f} 6H{max(high, low + 0.5):.1f}"/>'
-        f'<rect class="box" x="{left:.1f}" y="3" width="{max(right - left, 0.5):.1f}" height="6"/></svg>'
+        f'<svg viewBox="0 0 120 16" role="img" aria-label="{said}"><title>{said}</title>'
+        f'<path class="axis" d="M60 0V16"/><path class="range" d="M{low:.1f} 15.5H{max(high, low + 0.5):.1f}"/>'
+        f'<path class="box" d="{_area(row, place)}"/><path class="mean" d="M{mean:.1f} 2V16"/></svg>'
     )
+
+
+def _area(row: Statistics, place: Callable[[float], float]) -> str:
+    """Outline of the steps of a histogram, the highest as high as the chart."""
+    if not row.histogram:
+        return ""
+    most, width = max(row.histogram), (row.maximum - row.minimum) / len(row.histogram)
+    steps = [
+        f"V{15 - 14 * number / most:.1f}H{place(row.minimum + width * (n + 1)):.1f}" for n, number in enumerate(row.histogram)
+    ]
+    return f"M{place(row.minimum):.1f} 15{''.join(steps)}V15Z"

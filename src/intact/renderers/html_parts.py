@@ -43,8 +43,9 @@ table { border-collapse: collapse; } th, td { text-align: left; padding: .1rem 1
 .sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
 details details, details .leaf { margin-left: 1.1rem; }
 .leaf { display: flex; flex-wrap: wrap; gap: 0 .8rem; align-items: center; padding: .05rem 0; }
-.leaf svg { width: 120px; height: 12px; margin-left: auto; }
-.axis { stroke: var(--line); } .range { stroke: var(--soft); stroke-width: 1.5; } .box { fill: var(--note); opacity: .6; }
+.leaf svg { width: 180px; height: 24px; margin-left: auto; }
+.axis { stroke: var(--line); } .range { stroke: var(--soft); } .mean { stroke: var(--ink); stroke-dasharray: 1.5 1; }
+.box { fill: var(--note); opacity: .6; }
 .bad { color: var(--bad); }
 input, button { font: inherit; color: inherit; background: var(--fill); border: 1px solid var(--line); border-radius: .3rem;
   padding: .2rem .5rem; } input { width: 18rem; max-width: 100%; }

@@ -10,7 +10,9 @@ from intact.core.wording import count
 from intact.renderers.layout import Row, drawn
 from intact.renderers.words import cells, name, padded
 
-_HEADS = ("", "minimum", "maximum", "mean", "std", "zeros", "")
+_HEADS = ("", "minimum", "", "maximum", "mean", "std", "zeros", "")
+_HEIGHTS = "▁▂▃▄▅▆▇█"
+_COLUMNS = 12
 
 
 def render(found: Description, values: Mapping[str, Statistics], *, width: int | None = None, color: bool = False) -> str:
@@ -31,7 +33,7 @@ def to_dict(row: Statistics) -> dict[str, float | int | str | None]:
     counts = {field: getattr(row, field) for field in ("elements", "nan", "positive_inf", "negative_inf", "zeros", "denormal")}
     counts |= {field: getattr(row, field) for field in ("constant_rows", "zero_blocks", "repeated_blocks")}
     numbers = {field: value if value == value else None for field, value in figures.items()}
-    return {**counts, **numbers, "fits": row.fits or None, "digest": row.digest}
+    return {**counts, **numbers, "fits": row.fits or None, "histogram": list(row.histogram), "digest": row.digest}
 
 
 def _rows(found: Description, values: Mapping[str, Statistics]) -> Iterator[Row]:
@@ -56,7 +58,8 @@ def _rows(found: Description, values: Mapping[str, Statistics]) -> Iterator[Row]
 
 
 def _cells(key: str, row: Statistics) -> tuple[str, ...]:
-    figures = tuple(f"{value:.4g}" if value == value else "-" for value in (row.minimum, row.maximum, row.mean, row.std))
+    figures = [f"{value:.4g}" if value == value else "-" for value in (row.minimum, row.maximum, row.mean, row.std)]
+    figures.insert(1, _line(row.histogram))
     zeros = f"{row.zeros / row.elements:.1%}" if row.zeros and row.elements else "-"
     special = [
         f"{number:,} {what}"
@@ -74,3 +77,10 @@ def _cells(key: str, row: Statistics) -> tuple[str, ...]:
         special += [count(row.zero_blocks, "block") + " of zeros"] if row.zero_blocks else []
         special += [count(row.repeated_blocks, "block") + " twice"] if row.repeated_blocks else []
     return (name(key), *figures, zeros, ", ".join(special))
+
+
+def _line(histogram: tuple[int, ...]) -> str:
+    """The shape of a distribution from minimum to maximum, one sign for two steps; blank where there is nothing."""
+    pairs = [sum(histogram[at : at + 2]) for at in range(0, len(histogram), len(histogram) // _COLUMNS or 1)]
+    most = max(pairs, default=0)
+    return "".join(_HEIGHTS[(number * 8 - 1) // most] if number else " " for number in pairs)
