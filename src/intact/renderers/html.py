@@ -7,7 +7,7 @@ Everything that comes from a file is escaped, and the page forbids itself to loa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 
 from intact.core.description import Description
@@ -96,12 +96,13 @@ def _plan(report: Report) -> Iterator[str]:
 
 
 def _sides(report: Report) -> Iterator[str]:
-    """What only one side has, side by side."""
+    """What loads from where, and what only one side has, side by side."""
     if report.expected is None:
         return
     final = report.found
     for _, step in report.plan.steps:
         final = step.predict(final) if step.lossless else final  # a lossy step may do away with what is to be shown here
+    yield from _matched(report, final, report.expected)
     only_file = [key for key in final.tensors if key not in report.expected.tensors]
     only_model = [key for key in report.expected.tensors if key not in final.tensors]
     if not only_file and not only_model:
@@ -109,9 +110,41 @@ def _sides(report: Report) -> Iterator[str]:
     yield '<section><h2>Unmatched</h2><div class="sides">'
     for title, keys, side in (("only in the file", only_file, final), ("only in the model", only_model, report.expected)):
         rows = "".join(f"<li>{_text(key)} <span>{_facts(side.tensors[key])}</span></li>" for key in keys[:MOST_KEYS])
-        more = f"<li>and {len(keys) - MOST_KEYS:,} more</li>" if len(keys) > MOST_KEYS else ""
-        yield f"<div><h3>{title} <small>{len(keys):,}</small></h3><ul>{rows}{more}</ul></div>"
+        yield f"<div><h3>{title} <small>{len(keys):,}</small></h3><ul>{rows}{_more(keys, 'li')}</ul></div>"
     yield "</div></section>"
+
+
+def _matched(report: Report, final: Description, expected: Description) -> Iterator[str]:
+    """Which key of the model has its values from which key of the file: those that differ first, the others folded."""
+    rows = [(key, final.tensors[key].sources, wanted) for key, wanted in expected.tensors.items() if key in final.tensors]
+    alike: list[tuple[str, tuple[str, ...], TensorInfo]] = []
+    changed: list[tuple[str, tuple[str, ...], TensorInfo]] = []
+    for key, sources, wanted in rows:
+        given = report.found.tensors.get(key)
+        same = sources == (key,) and given is not None and (given.dtype, given.shape) == (wanted.dtype, wanted.shape)
+        (alike if same else changed).append((key, sources, wanted))
+    if not rows:
+        return
+    yield f"<section><h2>Matched <small>{len(rows):,} of {count(len(expected.tensors), 'key')}</small></h2>"
+    for said, these, unfolded in (("under another name, or changed on the way", changed, " open"), ("as they are", alike, "")):
+        if these:
+            lines = "".join(_pair(report.found, *row) for row in these[:MOST_KEYS])
+            yield (
+                f"<details{unfolded}><summary>{count(len(these), 'key')} {said}</summary><table><thead><tr><th>in the file</th>"
+                f"<th>in the model</th></tr></thead><tbody>{lines}</tbody></table>{_more(these, 'p')}</details>"
+            )
+    yield "</section>"
+
+
+def _pair(found: Description, key: str, sources: tuple[str, ...], wanted: TensorInfo) -> str:
+    here = "<br>".join(
+        f"{_text(source)} <span>{_facts(found.tensors[source]) if source in found.tensors else ''}</span>" for source in sources
+    )
+    return f"<tr><td>{here or '-'}</td><td>{_text(key)} <span>{_facts(wanted)}</span></td></tr>"
+
+
+def _more(rows: Sequence[object], element: str) -> str:
+    return f"<{element}>and {len(rows) - MOST_KEYS:,} more</{element}>" if len(rows) > MOST_KEYS else ""
 
 
 def _facts(tensor: TensorInfo) -> str:

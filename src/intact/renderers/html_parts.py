@@ -28,7 +28,7 @@ main { max-width: 72rem; margin: 0 auto; padding: 1.5rem; }
 h1 { font-size: 1.25rem; overflow-wrap: anywhere; margin: 0 0 .5rem; }
 h2 { font-size: 1.1rem; border-bottom: 1px solid var(--line); padding-bottom: .25rem; margin-top: 2rem; }
 h3 { font-size: 1rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-small, dt, .leaf i, .sides span { color: var(--soft); font-weight: normal; }
+small, dt, .leaf i, .sides span, td span { color: var(--soft); font-weight: normal; }
 code, .leaf, summary, li, td, dd { font-family: ui-monospace, monospace; font-size: .85rem; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; } dd { margin: 0; }
 .verdict { padding: .6rem .8rem; border-left: .4rem solid var(--soft); background: var(--fill); }

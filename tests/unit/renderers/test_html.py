@@ -40,6 +40,16 @@ def test_everything_of_the_report_is_on_the_page(page: str) -> None:
     assert page.count("<svg") >= 4 * 6
 
 
+def test_what_loads_from_where_stands_side_by_side(page: str, tmp_path: Path) -> None:
+    """Keys under another name with both names; those that agree are folded."""
+    assert "28 of 28 keys" in page
+    assert re.search(r"<td>module\.0\.0\.weight <span>float32 \[8, 8\]</span></td><td>0\.0\.weight ", page)
+    torch.save(net().state_dict(), tmp_path / "same.pth")
+    same = render(intact.check(tmp_path / "same.pth", net))
+    assert "<details><summary>28 keys as they are</summary>" in same
+    assert "under another name" not in same
+
+
 def test_the_page_asks_for_nothing(page: str) -> None:
     """It is sent by mail and opened where there is no network."""
     assert not re.search(r"(?:src|href)\s*=|@import|url\(|fetch\(|XMLHttpRequest|https?://", page)
