@@ -64,12 +64,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from intact.alignment.nearest import nearest
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
+from intact.core.tensor import TensorInfo
 from intact.core.wording import by_permission, count, example, some
 from intact.repairs.keep import Keep
 
 CODE = "arch/missing-key"
+
+SHOWN = 3
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
@@ -78,18 +82,34 @@ def detect(facts: Facts) -> Iterator[Finding]:
     if not mine:
         return
     keys = tuple(d.key for d in mine)
+    near = nearest({d.key: d.expected for d in mine if d.expected}, _left(facts))
     yield Finding(
         CODE,
         "error",
         f"{count(len(keys), 'key')} of the model {'is' if len(keys) == 1 else 'are'} not in the file: {some(keys)}",
         keys,
-        {"of": len(facts.expected.tensors), "unexpected": [d.key for d in facts.of_kind("unexpected")][:20]},
+        {"of": len(facts.expected.tensors), "unexpected": [d.key for d in facts.of_kind("unexpected")][:20], "nearest": near},
         tuple(example(None, d.expected) for d in mine[:3]),
-        "the file was saved from a model without these modules, or only a part of it was saved",
+        "the file was saved from a model without these modules, or only a part of it was saved" + _said(near),
         by_permission(CODE, f"{count(len(keys), 'tensor')} keep the model's fresh values"),
         Keep(tuple((d.key, d.expected.dtype, d.expected.shape) for d in mine if d.expected)),
         frozenset(d.mark for d in mine),
     )
+
+
+def _left(facts: Facts) -> dict[str, TensorInfo]:
+    """What of the file stands for no key of the model, whatever has been left out before."""
+    used = {source for key, tensor in facts.found.tensors.items() if key in facts.expected.tensors for source in tensor.sources}
+    here = {tensor.source: key for key, tensor in facts.found.tensors.items()}
+    return {here.get(key, key): tensor for key, tensor in facts.original.tensors.items() if key not in used}
+
+
+def _said(near: dict[str, str]) -> str:
+    if not near:
+        return ""
+    shown = [f"`{other}` for `{key}`" for key, other in list(near.items())[:SHOWN]]
+    more = f" and {len(near) - SHOWN:,} more" if len(near) > SHOWN else ""
+    return f"; nearest in the file: {', '.join(shown)}{more}"
 
 
 RULE = Rule(CODE, detect, page=__doc__ or "")
