@@ -20,7 +20,7 @@ from intact.diagnosis import diagnose
 from intact.rules import RULES
 
 NAME = "align"
-SIZES = (100_000, 10_000, 1_000)
+SIZES = (100_000, 30_000, 10_000, 3_000, 1_000)
 _PARTS = {
     "self_attn.q_proj": "attention.q_proj",
     "self_attn.k_proj": "attention.k_proj",
@@ -71,7 +71,7 @@ def run(folder: Path, rounds: int = 3) -> list[Table]:  # noqa: ARG001 - the sha
 def main(folder: Path) -> Path:
     """Runs at full size and keeps the record."""
     (table,) = run(folder)
-    large, middle, small = (row.median_s for row in table.rows)
+    large, _, middle, _, small = (row.median_s for row in table.rows)
     answer = (
         f"100,000 keys take {large:.1f} s and {int(table.parameters['peak_bytes']) / 2**20:,.0f} MiB; ten times the keys take "
         f"{middle / small:.1f} and {large / middle:.1f} times as long"

@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+if __package__ in (None, ""):  # run as a script
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.plotting import growth_svg, is_growth
+
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
 INTRODUCTION = """<!-- generated from results/*.json by benchmarks/make_readme.py -->
@@ -20,10 +25,25 @@ machine named below it. At small size every benchmark also runs as an ordinary t
 """
 
 
+def records() -> list[dict[str, Any]]:
+    """Returns what was measured, by the names of the benchmarks."""
+    every = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
+    return [one for one in every if "benchmark" in one]
+
+
 def text() -> str:
     """Returns the whole page."""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((HERE / "results").glob("*.json"))]
-    return "\n".join([INTRODUCTION, *(section(one) for one in records if "benchmark" in one)])
+    return "\n".join([INTRODUCTION, *map(section, records())])
+
+
+def plots() -> list[tuple[Path, str]]:
+    """Returns the plots that the page shows: where, and what."""
+    return [
+        (HERE / "results" / f"{one['benchmark']}.svg", growth_svg(table))
+        for one in records()
+        for table in one["tables"]
+        if is_growth(table)
+    ]
 
 
 def section(one: dict[str, Any]) -> str:
@@ -32,6 +52,8 @@ def section(one: dict[str, Any]) -> str:
     lines = [f"## {name}", "", f"{one['question']}", "", f"**{one['answer']}.**", ""]
     for table in one["tables"]:
         lines += [*table_lines(table), ""]
+        if is_growth(table):
+            lines += [f"![Time by size](results/{name}.svg)", ""]
     lines += [
         machine_line(one),
         "",
@@ -79,14 +101,15 @@ def machine_line(one: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Writes the page, or says with `--check` whether it is what would be written."""
-    wanted = text()
-    if README.exists() and README.read_text(encoding="utf-8") == wanted:
-        return 0
-    print(f"differs: {README.name}")
-    if "--check" in arguments:
-        return 1
-    README.write_text(wanted, encoding="utf-8")
-    return 0
+    differing = False
+    for path, wanted in ((README, text()), *plots()):
+        if path.exists() and path.read_text(encoding="utf-8") == wanted:
+            continue
+        print(f"differs: {path.name}")
+        differing = True
+        if "--check" not in arguments:
+            path.write_text(wanted, encoding="utf-8")
+    return int(differing and "--check" in arguments)
 
 
 if __name__ == "__main__":

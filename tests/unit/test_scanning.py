@@ -56,6 +56,8 @@ def test_the_command_tells_what_is_unsafe_and_where(folder: Path) -> None:
     assert "bad.pth: unsafe" in result.output
     assert "system" in result.output
     assert "5 files: 2 unsafe, 2 clean, 1 no checkpoints" in result.output
+    assert "  unsafe  safety/code-execution      2\n" in result.output
+    assert "state" not in run(folder, "--quiet").output
     assert run(folder / "plain.pth", folder / "plain.safetensors").exit_code == 0
     assert run(folder / "missing").exit_code == 2
 

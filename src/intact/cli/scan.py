@@ -59,9 +59,10 @@ def scan(paths: tuple[str, ...], as_json: bool, output_format: str, fail_on: str
 
     chosen = "json" if as_json else output_format
     counts: Counter[str] = Counter()
+    causes: Counter[tuple[str, str]] = Counter()
     seen = Count(paths) if is_drawn() and not quiet else None
     try:
-        rows = _watched(scanned(paths, processes=jobs), counts, seen)
+        rows = _watched(scanned(paths, processes=jobs), counts, causes, seen)
         if chosen == "sarif":
             from intact.renderers.sarif import sarif
 
@@ -75,6 +76,8 @@ def scan(paths: tuple[str, ...], as_json: bool, output_format: str, fail_on: str
     finally:
         if seen is not None:
             seen.hide()
+    if chosen == "text" and not quiet and sum(causes.values()) > 1:
+        say("\n".join(_table(causes)))
     _sum_up(counts, chosen)
     order = ("unsafe", "suspect", "damaged")
     failing = sum(counts[state] for state in order[: order.index(fail_on) + 1])
@@ -92,15 +95,30 @@ def _print(row: Scanned, chosen: str, quiet: bool) -> None:
             say(f"{clean(row.path)}: {row.state}\n  {code}{clean(finding['headline'])}")
 
 
-def _watched(rows: Iterable[Scanned], counts: Counter[str], seen: Count | None) -> Iterator[Scanned]:
+def _watched(
+    rows: Iterable[Scanned], counts: Counter[str], causes: Counter[tuple[str, str]], seen: Count | None
+) -> Iterator[Scanned]:
     """Counts what comes by, and shows on a terminal how many there were, of how many."""
     for row in rows:
         counts[row.state] += 1
+        if row.state in _SHOWN:
+            causes.update({(row.state, str(finding["code"])) for finding in row.findings})
         if seen is not None:
             seen(f"{counts['unsafe']:,} unsafe" if counts["unsafe"] else "")
             if row.state in _SHOWN:
                 seen.hide()
         yield row
+
+
+def _table(causes: Counter[tuple[str, str]]) -> Iterator[str]:
+    """Yields how many files there are of each state and cause, the worst state and the most frequent cause first."""
+    rows = sorted(causes.items(), key=lambda row: (_SHOWN.index(row[0][0]), -row[1], row[0][1]))
+    lines = [("state", "cause", "files"), *((state, code or "-", f"{number:,}") for (state, code), number in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(3)]
+    yield ""
+    for state, code, number in lines:
+        yield f"  {state:<{widths[0]}}  {code:<{widths[1]}}  {number:>{widths[2]}}"
+    yield ""
 
 
 def _sum_up(counts: Counter[str], chosen: str) -> None:
