@@ -57,7 +57,8 @@ def diagnose(facts: Facts, rules: Iterable[Rule]) -> Diagnosis:
     left: tuple[Difference, ...] = ()
     reached = _Reached()
     for _ in range(MOST_ROUNDS):
-        left = tuple(d for d in reached.differences(current, facts) if d.mark not in closed)
+        left = reached.differences(current, facts)
+        left = tuple(d for d in left if d.mark not in closed) if closed else left
         best = _best(replace(facts, found=current, differences=left), explaining, taken, reached)
         if best is None:
             break
@@ -104,7 +105,7 @@ class _Reached:
 
 def _best(facts: Facts, rules: list[Rule], taken: list[Finding], reached: _Reached) -> Finding | None:
     """The explanation to take next: loss-free first, then the one that covers most, then table order."""
-    marks = {d.mark for d in facts.differences}
+    marks = facts.marks
     offers: list[Finding] = []
     for rule in rules:
         if not marks and rule.needs_model:
@@ -121,7 +122,7 @@ def _merit(finding: Finding) -> tuple[bool, int]:
     return (finding.step is not None and finding.step.lossless, len(finding.explains))
 
 
-def _acceptable(offer: Finding, facts: Facts, marks: set[Mark], taken: list[Finding], reached: _Reached) -> bool:
+def _acceptable(offer: Finding, facts: Facts, marks: frozenset[Mark], taken: list[Finding], reached: _Reached) -> bool:
     """Whether an explanation speaks of differences that are there, and its step leads on."""
     if not offer.explains <= marks:
         return False

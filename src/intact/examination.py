@@ -18,6 +18,7 @@ from intact.alignment import named_place
 from intact.claimed_digests import CHEAP_BYTES, claims_of, findings_of_claims
 from intact.claimed_settings import settings_of
 from intact.containers import open_container
+from intact.containers.one_shard import one_of_set
 from intact.core.collecting import collector_paused
 from intact.core.container import Container
 from intact.core.description import Description, Integrity, Source
@@ -222,6 +223,7 @@ def facts_of(container: Container, found: Description, model: torch.nn.Module | 
         by_version=lambda description: _by_version(model, description),
         settings=lru_cache(maxsize=1)(lambda: settings_of(container)),
         reads=lambda path, name: _reads(model, path, name),
+        shard=lru_cache(maxsize=1)(lambda: one_of_set(container.source.path)),
         has_model=model is not None,
         environments=environments_of(container, model),
     )

@@ -109,13 +109,15 @@ def _histogram(raw: NDArray[Any], known: Dtype, found: Statistics) -> tuple[int,
     """Counts of values taken an odd number of elements apart, so that no column of a matrix is all there is."""
     import numpy as np
 
-    if known.kind == "complex" or not (math.isfinite(found.minimum) and math.isfinite(found.maximum - found.minimum)):
-        return ()
-    if found.minimum == found.maximum:
+    if known.kind == "complex" or not math.isfinite(found.minimum) or found.minimum == found.maximum:
         return ()
     sample = _numbers(np.ascontiguousarray(raw[:: max(1, len(raw) // SAMPLE_ELEMENTS) | 1]), known)
-    counts, _ = np.histogram(sample[np.isfinite(sample)], STEPS, (found.minimum, found.maximum))
-    return tuple(counts.tolist())
+    half = sample[np.isfinite(sample)].astype(np.float64) / 2  # halves, because the whole range may be no float64
+    span = found.maximum / 2 - found.minimum / 2
+    if span <= 0.0:
+        return ()
+    places = ((half - found.minimum / 2) / span * STEPS).astype(np.int64).clip(0, STEPS - 1)
+    return tuple(np.bincount(places, minlength=STEPS).tolist())
 
 
 class _Narrower:

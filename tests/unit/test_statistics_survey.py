@@ -159,6 +159,8 @@ def test_the_histogram_has_the_shape_of_the_values() -> None:
     assert figures(torch.ones(50)).histogram == ()
     assert figures(torch.randn(50).to(torch.complex64)).histogram == ()
     assert sum(figures(torch.arange(100)).histogram) == 100
+    for low, high in ((-1.7e308, 1.7e308), (0.0, 5e-324), (1.0, 1.0000000000000002), (-3.0, float("inf"))):
+        assert sum(figures(torch.tensor([low, high, low, low], dtype=torch.float64)).histogram) in (0, 3, 4)
 
 
 def test_no_column_is_all_that_the_histogram_sees() -> None:

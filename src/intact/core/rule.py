@@ -11,6 +11,7 @@ from intact.core.description import Description, Plain
 from intact.core.difference import Difference
 from intact.core.finding import Finding
 from intact.core.inventory import Inventory
+from intact.core.one_of_set import OneOfSet
 from intact.core.statistics import Statistics
 from intact.core.training import TrainingFacts
 
@@ -139,6 +140,10 @@ def _unknown(path: str, name: str) -> bool:  # noqa: ARG001 - the shape of `read
     return False
 
 
+def _of_no_set() -> OneOfSet | None:
+    return None
+
+
 def _unread() -> Mapping[str, Statistics]:
     return {}
 
@@ -176,7 +181,9 @@ class Facts:
         inventory: What stands on a live model that is about to be saved; None where no model is audited.
         behaviour: What a replay showed, and what else differs from the model that was sealed; None before that is looked at.
         kinds: The differences by kind, as they are asked for.
+        marked: Kind and key of every difference, as it is asked for.
         said: The names in the keys that are not the model's, as they are asked for.
+        shard: The set that the file is one of, where it was given by itself.
         training: Optimizers, schedulers and counters beside what the checkpoint holds for them; None for a model alone.
     """
 
@@ -199,8 +206,10 @@ class Facts:
     environments: tuple[Environment, Environment] | None = None
     inventory: Inventory | None = None
     behaviour: BehaviourFacts | None = None
+    shard: Callable[[], OneOfSet | None] = field(default=_of_no_set)
     training: TrainingFacts | None = None
     kinds: dict[str, tuple[Difference, ...]] = field(init=False, repr=False, default_factory=dict)
+    marked: list[frozenset[tuple[str, str]]] = field(init=False, repr=False, default_factory=list)
     said: list[frozenset[str]] = field(init=False, repr=False, default_factory=list)
 
     def of_kind(self, kind: str) -> tuple[Difference, ...]:
@@ -208,6 +217,13 @@ class Facts:
         if kind not in self.kinds:  # every rule asks, and there can be a hundred thousand
             self.kinds[kind] = tuple(d for d in self.differences if d.kind == kind)
         return self.kinds[kind]
+
+    @property
+    def marks(self) -> frozenset[tuple[str, str]]:
+        """Kind and key of every difference."""
+        if not self.marked:
+            self.marked.append(frozenset([d.mark for d in self.differences]))
+        return self.marked[0]
 
     def says(self, pattern: re.Pattern[str]) -> bool:
         """Tells whether a pattern is found in a name (the part of a key between dots) of a key that the model does not have.

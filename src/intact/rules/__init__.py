@@ -64,7 +64,7 @@ from intact.rules.dtype import (
     underflow,
     widening,
 )
-from intact.rules.file import incomplete_save
+from intact.rules.file import incomplete_save, missing_shard
 from intact.rules.safety import code_execution, unknown_global
 from intact.rules.state import (
     aliased_snapshots,
@@ -102,6 +102,7 @@ RULES: tuple[Rule, ...] = (
     whole_model_pickle.RULE,
     nested_state.RULE,
     custom_loader.RULE,
+    missing_shard.RULE,
     key_prefix.RULE,
     parametrization.RULE,
     quantized.RULE,
@@ -136,6 +137,7 @@ RULES: tuple[Rule, ...] = (
     missing_key.RULE,
     unexpected_key.RULE,
     metadata_lost.RULE,
+    missing_shard.OBSERVE,
     ema_present.OBSERVE,
     custom_loader.OBSERVE,
     hyperparameter_differs.OBSERVE,
@@ -209,7 +211,6 @@ READER_PAGES: Mapping[str, str] = {
         "file/index-mismatch",
         "file/lfs-pointer",
         "file/misnamed-format",
-        "file/missing-shard",
         "file/mixed-shards",
         "file/not-a-checkpoint",
         "file/plain-pickle",

@@ -110,7 +110,6 @@ def _is_counted_otherwise(facts: Facts, affix: Affix) -> bool:
 
 def _one(facts: Facts, affix: Affix) -> Finding:
     found, expected = facts.found.tensors, facts.expected.tensors
-    there = {d.mark for d in facts.differences}
     marks = [mark for a, b in affix.pairs for mark in (("unexpected", a), ("missing", b))]
     marks += [("unexpected", key) for key in (*affix.aside, *(a for a, _ in affix.also))]
     return Finding(
@@ -123,7 +122,7 @@ def _one(facts: Facts, affix: Affix) -> Finding:
         _cause(affix),
         LOSS_FREE,
         Rename((*affix.pairs, *affix.also), affix.aside),
-        frozenset(mark for mark in marks if mark in there),
+        frozenset(mark for mark in marks if mark in facts.marks),
     )
 
 

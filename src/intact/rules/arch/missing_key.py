@@ -74,15 +74,20 @@ from intact.repairs.keep import Keep
 CODE = "arch/missing-key"
 
 SHOWN = 3
+FEW = 64
+REST = 0.5
+"""Share of the model's keys up to which missing ones are what is left over, and each is looked for."""
 
 
 def detect(facts: Facts) -> Iterator[Finding]:
     """Yields every missing key, for want of a better explanation."""
-    mine = facts.of_kind("missing")
+    shard = facts.shard() if facts.of_kind("missing") else None
+    mine = [d for d in facts.of_kind("missing") if shard is None or not shard.may_hold(d.key)]
     if not mine:
         return
     keys = tuple(d.key for d in mine)
-    near = nearest({d.key: d.expected for d in mine if d.expected}, _left(facts))
+    rest = len(keys) <= max(FEW, REST * len(facts.expected.tensors))
+    near = nearest({d.key: d.expected for d in mine if d.expected}, _left(facts)) if rest else {}
     yield Finding(
         CODE,
         "error",
