@@ -12,9 +12,12 @@ from intact.core.description import Description
 from intact.core.difference import Difference
 from intact.core.keys import natural_order
 
+MOST_NATURAL = 20_000
+"""Unexpected keys up to which the order is the one that a person expects; of more than these nobody reads the list."""
+
 
 def compare(found: Description, expected: Description) -> tuple[Difference, ...]:
-    """Returns all differences: missing, shape and dtype in the model's order, then ties, then unexpected in natural order."""
+    """Returns all differences: missing, shape and dtype in the model's order, then ties, then unexpected sorted by key."""
     return (*_of_expected(found, expected), *_of_ties(found, expected), *_unexpected(found, expected))
 
 
@@ -45,5 +48,5 @@ def _of_ties(found: Description, expected: Description) -> Iterator[Difference]:
 
 def _unexpected(found: Description, expected: Description) -> Iterator[Difference]:
     extra = [key for key, given in found.tensors.items() if key not in expected.tensors and given.placement != "register"]
-    for key in sorted(extra, key=natural_order):
+    for key in sorted(extra, key=natural_order if len(extra) <= MOST_NATURAL else None):
         yield Difference("unexpected", key, found.tensors[key], None)

@@ -13,6 +13,19 @@ def pattern_of(key: str) -> str:
     return _NUMBER.sub("{}", key)
 
 
+def patterns_of(keys: Iterable[str]) -> dict[str, str]:
+    """Returns keys and their patterns; what the modules around are called is looked at once for each module."""
+    fronts: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for key in keys:
+        owner, dot, leaf = key.rpartition(".")
+        front = fronts.get(owner)
+        if front is None:
+            front = fronts[owner] = pattern_of(owner + dot)
+        found[key] = front + leaf
+    return found
+
+
 def by_pattern(keys: Iterable[str]) -> dict[str, list[str]]:
     """Returns keys by what they are without the numbers of their layers (`blocks.{}.fc.weight`); none without one."""
     found: dict[str, list[str]] = {}

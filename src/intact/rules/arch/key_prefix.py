@@ -65,7 +65,7 @@ from intact.alignment import Affix, find_affixes, find_averages, named_place, na
 from intact.core.finding import Finding
 from intact.core.rule import Facts, Rule
 from intact.core.wording import LOSS_FREE, count, example, some
-from intact.families import pattern_of
+from intact.families import patterns_of
 from intact.repairs.rename import Rename
 
 CODE = "arch/key-prefix"
@@ -103,9 +103,12 @@ def _is_counted_otherwise(facts: Facts, affix: Affix) -> bool:
     """Whether layers of one kind are left over on both sides: then equal numbers do not stand for equal layers."""
     taken, given = {a for a, _ in (*affix.pairs, *affix.also)}, {b for _, b in affix.pairs}
     found, expected = facts.found.tensors, facts.expected.tensors
-    rest = {pattern_of(key) for key in found if key not in taken and key not in expected}
-    wanted = {pattern_of(key) for key in expected if key not in given and key not in found}
-    return any(pattern_of(b) in wanted and pattern_of(a) in rest for a, b in affix.pairs)
+    rest = set(patterns_of(key for key in found if key not in taken and key not in expected).values())
+    wanted = set(patterns_of(key for key in expected if key not in given and key not in found).values())
+    if not rest or not wanted:
+        return False
+    there, here = patterns_of(a for a, _ in affix.pairs), patterns_of(b for _, b in affix.pairs)
+    return any(here[b] in wanted and there[a] in rest for a, b in affix.pairs)
 
 
 def _one(facts: Facts, affix: Affix) -> Finding:
