@@ -14,8 +14,11 @@ from intact.comparison import compare
 from intact.core.description import Description
 from intact.core.difference import Difference
 from intact.core.finding import Finding
+from intact.core.keys import is_ordinary
 from intact.core.plan import Plan, Step
 from intact.core.rule import Facts, Rule
+from intact.core.wording import by_permission, count, some
+from intact.repairs.drop import Drop
 
 MOST_ROUNDS = 64
 """More causes than any real checkpoint has; a bound on plugins whose rules undo each other."""
@@ -51,6 +54,47 @@ def diagnose(facts: Facts, rules: Iterable[Rule]) -> Diagnosis:
         rules: In the order in which explanations of equal merit are preferred.
     """
     table = tuple(rule for rule in rules if facts.has_model or not rule.needs_model)
+    odd = tuple(key for key in facts.found.tensors if not is_ordinary(key) and key not in facts.expected.tensors)
+    if not odd:
+        return _diagnosed(facts, table)
+    return _with(_diagnosed(_without(facts, frozenset(odd)), table), odd, facts)
+
+
+def _without(facts: Facts, keys: frozenset[str]) -> Facts:
+    found, original = (
+        replace(
+            side,
+            tensors={key: tensor for key, tensor in side.tensors.items() if key not in keys},
+            ties=tuple(group for ties in side.ties if len(group := tuple(key for key in ties if key not in keys)) > 1),
+        )
+        for side in (facts.found, facts.original)
+    )
+    return replace(facts, found=found, original=original)
+
+
+def _with(diagnosis: Diagnosis, odd: tuple[str, ...], facts: Facts) -> Diagnosis:
+    """What was found without keys that no model has, and that these are left aside first, so that no search meets them."""
+    if not facts.has_model:
+        return diagnosis
+    nested = any(tensor.nest for tensor in facts.found.tensors.values())
+    step = Drop(odd, lossless=nested)
+    finding = Finding(
+        "arch/unexpected-key",
+        "info" if nested else "error",
+        f"{count(len(odd), 'key')} of the file {'is' if len(odd) == 1 else 'are'} too long for a model, or of too many parts: "
+        f"{some([f'{key[:60]}…' for key in odd])}",
+        odd,
+        {"of": len(facts.found.tensors)},
+        cause="the file holds other things than a model, or was made to be hard to read",
+        help="" if nested else by_permission("arch/unexpected-key", "they are not used"),
+        step=step,
+        explains=frozenset(("unexpected", key) for key in odd),
+    )
+    plan = Plan(((finding.code, step), *diagnosis.plan.steps))
+    return Diagnosis((*diagnosis.findings, finding), plan, diagnosis.final, diagnosis.open)
+
+
+def _diagnosed(facts: Facts, table: tuple[Rule, ...]) -> Diagnosis:
     explaining = [rule for rule in table if rule.phase == "explain"]
     taken: list[Finding] = []
     current, closed = facts.found, frozenset[Mark]()

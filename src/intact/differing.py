@@ -17,6 +17,7 @@ from intact.containers import open_container
 from intact.containers.streams import Streams
 from intact.core.container import Container
 from intact.core.description import Description, Source
+from intact.core.keys import is_ordinary
 from intact.core.rule import Facts
 from intact.core.tensor import TensorInfo
 from intact.core.tensor_difference import TensorDifference
@@ -135,19 +136,20 @@ def _aligned(container: Container, first: Description, second: Description) -> d
     """Returns key of the second to key of the first."""
     if set(first.tensors) == set(second.tensors):
         return {key: key for key in second.tensors}
-    expected = replace(second, tensors={key: _wanted(tensor) for key, tensor in second.tensors.items()})
+    wanted = {key: _wanted(tensor) for key, tensor in second.tensors.items() if is_ordinary(key)}
+    held = replace(first, tensors={key: tensor for key, tensor in first.tensors.items() if is_ordinary(key)})
     facts = Facts(
-        first,
-        expected,
+        held,
+        replace(second, tensors=wanted),
         (),
-        first,
+        held,
         container.source.container,
         same_bytes=lru_cache(maxsize=None)(lambda x, y: equal_bytes(container, x, y)),
     )
     explaining = [rule for rule in RULES if rule.phase == "explain"]
     diagnosis = diagnose(facts, explaining)
     found: dict[str, str] = {}
-    current = first
+    current = held
     for _, step in diagnosis.plan.steps:
         if not step.lossless or step.kind not in ("unnest", "rename"):
             break

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from intact.containers.shard_index import INDEX_LIMIT_BYTES, INDEX_SUFFIX, SHARD_NAME, read_index
+from intact.core.keys import is_ordinary
 from intact.core.one_of_set import OneOfSet, endings_of
 from intact.errors import IntactError
 from intact.files.reading import BoundedFile
@@ -34,7 +35,7 @@ def one_of_set(path: str) -> OneOfSet | None:
             if place.name in home.values():
                 shards = sorted(set(home.values()))
                 others = frozenset(key for key, shard in home.items() if shard != place.name)
-                endings = frozenset(rest for key in others for rest in endings_of(key))
+                endings = frozenset(rest for key in others if is_ordinary(key) for rest in endings_of(key))
                 return OneOfSet(place.name, shards.index(place.name) + 1, len(shards), name, others, endings)
     return OneOfSet(place.name, int(numbers[1]), int(numbers[2]))
 

@@ -8,6 +8,16 @@ from typing import Any
 _DIGITS = re.compile(r"(\d{1,18})")
 
 
+MOST_CHARACTERS = 512
+MOST_NAMES = 48
+"""What a key of a module can have; a state dict is made by recursion, and no model comes near."""
+
+
+def is_ordinary(key: str) -> bool:
+    """Tells whether a key can be one of a model's."""
+    return len(key) < 2 * MOST_NAMES or (len(key) <= MOST_CHARACTERS and key.count(".") < MOST_NAMES)
+
+
 def tokens_of(key: str) -> list[str]:
     """Returns the dotted parts of a key."""
     return key.split(".")

@@ -12,6 +12,7 @@ from html import escape
 
 from intact.core.description import Description
 from intact.core.finding import Finding
+from intact.core.keys import is_ordinary
 from intact.core.report import Report
 from intact.core.statistics import Statistics
 from intact.core.tensor import TensorInfo
@@ -176,7 +177,7 @@ def _branches(found: Description, values: Mapping[str, Statistics]) -> Iterator[
     scale = _scale(values)
     open_path: list[str] = []
     for key in sorted(list(found.tensors)[:MOST_TENSORS], key=_natural):
-        *path, leaf = key.split(".")
+        *path, leaf = key.split(".") if is_ordinary(key) else [key]
         same = 0
         while same < min(len(path), len(open_path)) and path[same] == open_path[same]:
             same += 1
