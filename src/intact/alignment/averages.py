@@ -7,14 +7,18 @@ A buffer's name may have no dots, so that code that keeps averages as buffers of
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from intact.alignment.places import says_averaged
 from intact.core.description import Description
 
 SAMPLE = 64
 """From how many names it is learned what stands in front of the flattened names."""
+
+DEEPEST = 12
+"""Names in front of the flattened one, at most."""
 
 SEPARATORS = ("", "_")
 """What is written for the dots."""
@@ -48,10 +52,13 @@ def find_averages(found: Description, expected: Description) -> list[Averages]:
             for front in _fronts(key):
                 fronts[front].append(key)
     result: list[Averages] = []
+    used: set[str] = set()
+    flat = {sign: {key.replace(".", sign): key for key in expected.tensors} for sign in SEPARATORS} if fronts else {}
     for front, keys in fronts.items():
         held = [key for key in keys if found.tensors[key].shape]
-        pairs = _pairs(front, held, found, expected)
-        if held and len(pairs) == len(held) and not any(set(held) <= {key for key, _ in row.pairs} for row in result):
+        pairs = _pairs(front, held, found, expected, flat)
+        if held and len(pairs) == len(held) and not used.issuperset(held):
+            used.update(held)
             counters = tuple(key for key in keys if not found.tensors[key].shape and key not in dict(pairs))
             result.append(Averages(front, pairs, counters))
     return result
@@ -59,16 +66,18 @@ def find_averages(found: Description, expected: Description) -> list[Averages]:
 
 def _fronts(key: str) -> Iterator[str]:
     """What a key may start with that says that it is an average; the shortest first."""
-    for place, sign in enumerate(key):
-        if sign in "._" and place and says_averaged(key[:place]):
+    places = (place for place, sign in enumerate(key) if sign in "._" and place)
+    for place in islice(places, DEEPEST):
+        if says_averaged(key[:place]):
             yield key[:place]
             return
 
 
-def _pairs(front: str, keys: list[str], found: Description, expected: Description) -> tuple[tuple[str, str], ...]:
+def _pairs(
+    front: str, keys: list[str], found: Description, expected: Description, flats: Mapping[str, Mapping[str, str]]
+) -> tuple[tuple[str, str], ...]:
     """Keys and what they are averages of, where one way of writing names accounts for all of them."""
-    for separator in SEPARATORS:
-        flat = {key.replace(".", separator): key for key in expected.tensors}
+    for separator, flat in flats.items():
         rest = {key: key[len(front) + 1 :].replace(".", separator) for key in keys}
         votes: Counter[str] = Counter()
         for text in list(rest.values())[:SAMPLE]:
