@@ -16,6 +16,9 @@ SURE = 85
 MARGIN = 10
 """By how much it must be more similar to one name than to any other."""
 
+MOST_NAMES = 512
+"""Names that are held against each other, each against each; modules of one shape beyond that go by numbers."""
+
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 _MEANINGS = (
@@ -35,14 +38,18 @@ def resembling(found: Sequence[str], expected: Sequence[str]) -> tuple[list[int]
     Returns:
         The pairing, and whether every name tells so by itself. One name that resembles none may be what is left over.
     """
+    if max(len(found), len(expected)) > MOST_NAMES:
+        return None, False
     from rapidfuzz import fuzz, process
 
     ours, theirs = _told_apart(found), _told_apart(expected)
     own, other_own = _own_words(ours), _own_words(theirs)
     scores = process.cdist(ours, theirs, scorer=fuzz.ratio).tolist()
+    means = {text: _meaning(text) for text in {*ours, *theirs, *own.values(), *other_own.values()}}
     for row, mine in zip(scores, ours, strict=True):
+        all_of_mine, of_mine = means[mine], means[own[mine]]
         for place, other in enumerate(theirs):
-            if _share_meaning(mine, other) or _share_meaning(own[mine], other_own[other]):
+            if (all_of_mine and all_of_mine == means[other]) or (of_mine and of_mine == means[other_own[other]]):
                 row[place] = max(row[place], 100.0 if mine and other else 0.0)
     pairs: dict[int, int] = {}
     sure = True
@@ -75,6 +82,5 @@ def _own_words(names: Sequence[str]) -> dict[str, str]:
     return {name: " ".join(word for word in name.split() if counted[word] == 1) for name in names}
 
 
-def _share_meaning(mine: str, other: str) -> bool:
-    ours, theirs = ({_MEANING.get(word, word) for word in text.split() if not word.isdecimal()} for text in (mine, other))
-    return bool(ours) and ours == theirs
+def _meaning(text: str) -> frozenset[int | str]:
+    return frozenset(_MEANING.get(word, word) for word in text.split() if not word.isdecimal())

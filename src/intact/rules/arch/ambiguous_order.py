@@ -79,7 +79,8 @@ def detect(facts: Facts) -> Iterator[Finding]:
 def _open(facts: Facts, choice: Choice, marks: set[tuple[str, str]]) -> Finding:
     """Modules that hold the same shapes, under names that do not tell which is which."""
     sides = (*choice.found, *choice.expected)
-    inside = [mark for mark in sorted(marks) if any(_within(mark[1], path) for path in sides)]
+    paths = frozenset(sides)
+    inside = [mark for mark in sorted(marks) if _is_within(mark[1], paths)]
     keys = tuple(dict.fromkeys(key for _, key in inside))
     return Finding(
         CODE,
@@ -97,8 +98,10 @@ def _open(facts: Facts, choice: Choice, marks: set[tuple[str, str]]) -> Finding:
     )
 
 
-def _within(key: str, path: str) -> bool:
-    return key == path or key.startswith(path + ".")
+def _is_within(key: str, paths: frozenset[str]) -> bool:
+    while key and key not in paths:
+        key = key.rpartition(".")[0]
+    return key in paths
 
 
 def _repeats(family: Family) -> bool:
