@@ -118,6 +118,7 @@ class Count:
         self._first_s = time.monotonic()
         self._done = 0
         self._total: int | None = None
+        self._counts = False
         self._drawn: Progress | None = None
         self._task: TaskID | None = None
 
@@ -129,7 +130,8 @@ class Count:
         """
         self._done += 1
         if self._drawn is None and self._done % 64 == 0 and time.monotonic() - self._first_s >= DELAY_S:
-            if self._total is None:
+            if not self._counts:
+                self._counts = True
                 Thread(target=self._count, daemon=True).start()
             self._drawn = _started(self._console, _files_columns())
             self._task = self._drawn.add_task("", total=None)

@@ -12,7 +12,7 @@ from html import escape
 
 from intact.core.description import Description
 from intact.core.finding import Finding
-from intact.core.keys import is_ordinary
+from intact.core.keys import is_ordinary, natural_order
 from intact.core.report import Report
 from intact.core.statistics import Statistics
 from intact.core.tensor import TensorInfo
@@ -176,7 +176,7 @@ def _branches(found: Description, values: Mapping[str, Statistics]) -> Iterator[
     """Yields nested modules, opened and closed as the keys go in and out of them."""
     scale = _scale(values)
     open_path: list[str] = []
-    for key in sorted(list(found.tensors)[:MOST_TENSORS], key=_natural):
+    for key in sorted(list(found.tensors)[:MOST_TENSORS], key=natural_order):
         *path, leaf = key.split(".") if is_ordinary(key) else [key]
         same = 0
         while same < min(len(path), len(open_path)) and path[same] == open_path[same]:
@@ -188,10 +188,6 @@ def _branches(found: Description, values: Mapping[str, Statistics]) -> Iterator[
         open_path = path
         yield _leaf(key, leaf, found.tensors[key], values.get(key), scale)
     yield "</details>" * len(open_path)
-
-
-def _natural(key: str) -> list[tuple[int, int, str]]:
-    return [(0, int(part), "") if part.isdecimal() and len(part) < 10 else (1, 0, part) for part in key.split(".")]
 
 
 def _leaf(key: str, leaf: str, tensor: TensorInfo, row: Statistics | None, scale: float) -> str:
